@@ -1,0 +1,1 @@
+"""What formers costs, beside transformers in the same run: ``nox -s bench``."""

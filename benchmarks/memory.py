@@ -1,0 +1,66 @@
+"""Memory: how far a process grows while a model loads and every weight is then read once (Linux only)."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from pathlib import Path
+
+from benchmarks import processes
+from benchmarks.report import Row
+
+MEBIBYTE = 1024 * 1024
+
+# VmHWM is the highest resident size; writing 5 to clear_refs makes it start again from the present one.
+# Reading every weight brings mapped pages in, so that mapping a file does not look cheaper than it is.
+LOAD = """
+import json, sys, torch
+def status(field):
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+with open("/proc/self/clear_refs", "w") as file:
+    file.write("5")
+before = status("VmRSS")
+from {library} import AutoModel
+model = AutoModel.from_pretrained(sys.argv[1])
+weights = list(model.state_dict().values())
+total = sum(float(weight.sum()) for weight in weights)
+size = sum(weight.numel() * weight.element_size() for weight in weights)
+print(json.dumps(dict(peak=status("VmHWM") - before, size=size)))
+"""
+
+WRITE = """
+import sys, transformers
+config = transformers.BertConfig()
+transformers.BertModel(config).save_pretrained(sys.argv[1])
+"""
+
+
+def rows(checkpoint: Path, repeats: int) -> list[Row]:
+    """The memory rows: the given checkpoint, and one of BERT base's shape with random weights."""
+    with tempfile.TemporaryDirectory() as base:
+        processes.run(WRITE, base)
+        return [measure("MiniLM", checkpoint, repeats), measure("BERT base", Path(base), repeats)]
+
+
+def measure(name: str, checkpoint: Path, repeats: int) -> Row:
+    """Peak of both libraries over the size of the model."""
+    peaks: dict[str, list[float]] = {"formers": [], "transformers": []}
+    size = 0.0
+    for _ in range(repeats):
+        for library, values in peaks.items():
+            said = json.loads(processes.run(LOAD.format(library=library), str(checkpoint)).splitlines()[-1])
+            values.append(said["peak"] / MEBIBYTE)
+            size = said["size"] / MEBIBYTE
+    peak = statistics.median(peaks["formers"])
+    budget = 1.05 * size + 30e6 / MEBIBYTE
+    return Row(
+        f"peak memory, {name} ({size:.0f} MiB)",
+        peak,
+        statistics.median(peaks["transformers"]),
+        "MiB",
+        f"{peak - size:+.0f} MiB over the weights",
+        f"<= {budget:.0f} MiB (size x 1.05 + 30 MB)",
+        peak <= budget,
+    )

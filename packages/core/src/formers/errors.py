@@ -1,0 +1,132 @@
+"""Exceptions and warnings.
+
+Every message names the file or field, the offending value, what was expected and the remedy.
+Each type also inherits what users of transformers already catch, as far as Python allows.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AttentionNotInstalledError",
+    "AttentionUnsupported",
+    "ConfigValidationError",
+    "ConfigWarning",
+    "CorruptFileError",
+    "FormersError",
+    "FormersWarning",
+    "LoadError",
+    "MissingExtraError",
+    "MissingWeightsError",
+    "MissingWeightsWarning",
+    "PluginConflictError",
+    "PluginLoadError",
+    "PluginWarning",
+    "ResourceLimitError",
+    "ShapeMismatchError",
+    "TextInputError",
+    "TokenizerWarning",
+    "UnexpectedWeightsWarning",
+    "UnknownModelTypeError",
+    "UnsafePathError",
+    "UnsupportedHeadError",
+    "shorten",
+]
+
+
+class FormersError(Exception):
+    """Base of every exception that formers raises on purpose."""
+
+
+class LoadError(FormersError, OSError, ValueError):
+    """A file or folder could not be found, read or understood."""
+
+
+class CorruptFileError(LoadError):
+    """A file is there, but its content is not what its format promises."""
+
+
+class UnsafePathError(LoadError):
+    """A name read from data points outside the folder that it belongs to."""
+
+
+class ResourceLimitError(LoadError):
+    """Reading on would take more memory or time than the documented limit."""
+
+
+class ShapeMismatchError(LoadError, RuntimeError):
+    """Stored tensors do not have the shape or kind that the model declares."""
+
+
+class MissingWeightsError(LoadError, RuntimeError):
+    """Weights that the model class does not declare optional are absent from the checkpoint."""
+
+
+class ConfigValidationError(FormersError, ValueError, TypeError):
+    """A configuration value has the wrong type or lies outside its range."""
+
+
+class TextInputError(FormersError, ValueError, TypeError):
+    """What a tokenizer was given is not text, tokens or ids that it can take."""
+
+
+class UnknownModelTypeError(FormersError, ValueError, KeyError):
+    """No installed or registered architecture provides the model type."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the message
+
+
+class UnsupportedHeadError(FormersError, ValueError):
+    """The architecture exists, but has no class for the Auto class that was asked."""
+
+
+class PluginLoadError(FormersError, ImportError):
+    """A plugin is installed but could not be imported, or needs another plugin API."""
+
+
+class PluginConflictError(FormersError, ValueError):
+    """Two distributions, or a registration and a distribution, claim the same name."""
+
+
+class MissingExtraError(FormersError, ImportError):
+    """A feature needs an optional dependency that is not installed."""
+
+
+class AttentionUnsupported(FormersError, ValueError):  # noqa: N818 - the public name of the design
+    """The attention implementation asked for by name cannot serve this call."""
+
+
+class AttentionNotInstalledError(AttentionUnsupported, ImportError):
+    """The attention implementation is known, but no installed package provides it."""
+
+
+class FormersWarning(UserWarning):
+    """Base of every warning that formers issues."""
+
+
+class ConfigWarning(FormersWarning):
+    """A configuration argument looks like a misspelt field."""
+
+
+class MissingWeightsWarning(FormersWarning):
+    """Optional weights were absent from the checkpoint and have been initialised."""
+
+
+class UnexpectedWeightsWarning(FormersWarning):
+    """The checkpoint holds weights that the model does not have; they were dropped."""
+
+
+class TokenizerWarning(FormersWarning):
+    """A tokenizer did something that the caller may not expect, such as making a too long sequence."""
+
+
+class PluginWarning(FormersWarning):
+    """A plugin setting has no effect, or a name had to be guessed."""
+
+
+def shorten(value: object, limit: int = 200) -> str:
+    """The ``repr`` of a value for an error message, at most ``limit`` characters."""
+    try:
+        text = repr(value)
+    except Exception as error:  # a hostile or half-built object must not hide the real error
+        text = f"<{type(value).__name__}, repr failed with {type(error).__name__}>"
+    return text if len(text) <= limit else text[: limit - 3] + "..."

