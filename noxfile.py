@@ -18,6 +18,7 @@ import nox
 
 ROOT = Path(__file__).parent.resolve()
 DIST = ROOT / "dist"
+WHEELS = ROOT / "tests" / "wheels"  # checks of built wheels
 GROUPS = nox.project.load_toml("pyproject.toml")
 
 nox.needs_version = ">=2025.10"
@@ -25,9 +26,8 @@ nox.options.default_venv_backend = "virtualenv"  # uv would resolve the torch pi
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests"]
 
-# pip reads the first; the others keep a test run off the network and its output in order.
+# pip reads the first; the second keeps the lines of subprocesses in order.
 os.environ["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
-os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PYTHONUNBUFFERED"] = "1"
 
 NO_ORACLE = "not (parity or parity_old)"
@@ -170,15 +170,14 @@ def isolated(session: nox.Session, package: Package) -> None:
     install_wheels(session, present)
     session.run("pip", "check")
     with tempfile.TemporaryDirectory() as name, session.chdir(name):
-        check = ROOT / "tests" / "wheels" / "check_isolated.py"
-        session.run("python", "-I", str(check), package.module, "--absent", *absent)
+        session.run("python", "-I", str(WHEELS / "check_isolated.py"), package.module, "--absent", *absent)
         session.install(
             *group("test")
         )  # only now: it brings packages that the wheel may have forgotten to ask for
-        shutil.copy(ROOT / "pyproject.toml", name)
-        shutil.copytree(ROOT / "tests" / "wheels", "wheels")
+        for file in ("pyproject.toml", "conftest.py"):
+            shutil.copy(ROOT / file, name)
         shutil.copytree(package.folder / "tests", "tests")
-        session.run("pytest", "wheels/test_isolated.py", env={"FORMERS_WHEEL": str(package.wheel)})
+        session.run("pytest", str(WHEELS / "test_isolated.py"), env={"FORMERS_WHEEL": str(package.wheel)})
         session.run("pytest", *PARALLEL, "-m", NO_ORACLE, *(session.posargs or ["tests"]), env=ONE_THREAD)
 
 
@@ -197,7 +196,7 @@ def mindeps(session: nox.Session) -> None:
 def core_light(session: nox.Session) -> None:
     """The core without PyTorch, then each model wheel added without its dependencies."""
     session.install(str(CORE.wheel))
-    check = ROOT / "tests" / "wheels" / "check_light.py"
+    check = WHEELS / "check_light.py"
     with tempfile.TemporaryDirectory() as name, session.chdir(name):
         session.run("python", "-I", str(check))
         for package in ARCHITECTURES:
@@ -205,7 +204,7 @@ def core_light(session: nox.Session) -> None:
             session.run("python", "-I", str(check), package.module)
     session.install(*group("test"))
     wheels = os.pathsep.join(str(package.wheel) for package in [CORE, *ARCHITECTURES])
-    session.run("pytest", "tests/wheels/test_core_light.py", env={"FORMERS_WHEELS": wheels})
+    session.run("pytest", str(WHEELS / "test_core_light.py"), env={"FORMERS_WHEELS": wheels})
 
 
 @nox.session(requires=["torchbase"])
@@ -228,7 +227,7 @@ def run_parity(session: nox.Session, oracle: str, marker: str) -> None:
     share_torch(session)
     install_sources(session, oracle)
     checkpoint(session)
-    session.run("pytest", *PARALLEL, "-m", selection, *(arguments or ["packages"]), env=ONE_THREAD)
+    session.run("pytest", *PARALLEL, "-m", selection, *(arguments or ["tests/parity"]), env=ONE_THREAD)
 
 
 @nox.session

@@ -53,12 +53,13 @@ def measure(name: str, checkpoint: Path, repeats: int) -> Row:
             said = json.loads(processes.run(LOAD.format(library=library), str(checkpoint)).splitlines()[-1])
             values.append(said["peak"] / MEBIBYTE)
             size = said["size"] / MEBIBYTE
-    peak = statistics.median(peaks["formers"])
+    peak, other = (statistics.median(values) for values in peaks.values())
     budget = 1.05 * size + 30e6 / MEBIBYTE
     return Row(
         f"peak memory, {name} ({size:.0f} MiB)",
         peak,
-        statistics.median(peaks["transformers"]),
+        other,
+        other / peak,
         "MiB",
         f"{peak - size:+.0f} MiB over the weights",
         f"<= {budget:.0f} MiB (size x 1.05 + 30 MB)",

@@ -45,6 +45,7 @@ def rows(checkpoint: Path, repeats: int) -> list[Row]:
             "AutoModel of MiniLM",
             times["formers model"],
             times["transformers model"],
+            times["transformers model"] / times["formers model"],
             "ms",
             f"torch {times['formers model'] - torch:+.0f} ms",
             "<= import torch + 250 ms",
@@ -53,6 +54,7 @@ def rows(checkpoint: Path, repeats: int) -> list[Row]:
         Row(
             f"AutoConfig beside {OTHER_PLUGINS:,} plugins",
             times["crowded"],
+            None,
             None,
             "ms",
             f"{times['crowded'] - times['alone']:+.0f} ms, {imported} of them imported",
@@ -72,6 +74,7 @@ def light_row(
         name,
         times[f"formers {task}"],
         times[f"transformers {task}"],
+        times[f"transformers {task}"] / times[f"formers {task}"],
         "ms",
         f"bare {more:+.0f} ms, {'with' if heavy else 'no'} torch",
         f"<= bare Python + {budget:.0f} ms, no torch",

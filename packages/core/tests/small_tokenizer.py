@@ -15,7 +15,24 @@ from tokenizers.processors import TemplateProcessing
 
 from formers.tokenization import TokenizersBackend
 
-WORDS = ["<pad>", "<unk>", "<s>", "</s>", "the", "cat", "sat", "on", "a", "mat", ".", ",", "word", "##s", "##y", "é", "e"]
+WORDS = [
+    "<pad>",
+    "<unk>",
+    "<s>",
+    "</s>",
+    "the",
+    "cat",
+    "sat",
+    "on",
+    "a",
+    "mat",
+    ".",
+    ",",
+    "word",
+    "##s",
+    "##y",
+]
+WORDS += ["é", "e"]
 IDS = {word: index for index, word in enumerate(WORDS)}
 ROLES = {"pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>", "sep_token": "</s>"}
 NAMES = ["input_ids", "token_type_ids", "attention_mask"]
@@ -42,5 +59,7 @@ def folder_of(path: Path, **settings: Any) -> Path:
     """A folder with the pipeline and a ``tokenizer_config.json``."""
     path.mkdir(exist_ok=True)
     pipeline().save(str(path / "tokenizer.json"))
-    (path / "tokenizer_config.json").write_text(json.dumps({**ROLES, "model_input_names": NAMES, **settings}), "utf-8")
+    (path / "tokenizer_config.json").write_text(
+        json.dumps({**ROLES, "model_input_names": NAMES, **settings}), "utf-8"
+    )
     return path

@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from formers.checkpoint.header import DTYPES
+from formers.checkpoint.header import DTYPES, read_header
 from formers.checkpoint.safetensors_file import SafetensorsFile, write_safetensors
 from formers.checkpoint.torch_file import TorchFile, write_torch
 from formers.errors import CorruptFileError, LoadError, ResourceLimitError
@@ -36,7 +36,7 @@ def example(shape: tuple[int, ...], dtype: torch.dtype, seed: int) -> Tensor:
     return numbers.to(dtype)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(
         st.text(min_size=1, max_size=8).filter(lambda key: key != "__metadata__" and key.isprintable()),
@@ -57,7 +57,9 @@ def test_writes_what_the_library_reads_and_reads_what_it_writes(
     assert all(
         torch.equal(loaded[key], tensors[key]) and loaded[key].dtype == tensors[key].dtype for key in tensors
     )
-    assert (folder / "ours").stat().st_size == (folder / "theirs").stat().st_size
+    assert all(
+        info.start % info.dtype.itemsize == 0 for info in read_header(folder / "ours").tensors.values()
+    )
     for mmap in (True, False):
         file = SafetensorsFile(folder / "theirs", mmap=mmap)
         assert set(file.keys()) == set(tensors)

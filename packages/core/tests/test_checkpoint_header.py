@@ -99,8 +99,11 @@ def test_a_header_of_many_empty_tensors_is_refused_quickly(file: Path) -> None:
 
 
 def test_a_duplicate_tensor_is_refused(file: Path) -> None:
-    bogus = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
-    write(file, bogus)
+    first, second = (
+        b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}',
+        b'"a":' + json.dumps(GOOD["a"]).encode(),
+    )
+    write(file, b"{" + first + b"," + second + b"}")
     with pytest.raises(CorruptFileError, match="duplicate tensor 'a'"):
         read_header(file)
 

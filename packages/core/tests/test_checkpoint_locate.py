@@ -12,13 +12,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from formers.checkpoint.formats import ReadOptions, builtin, known_formats
+from formers.checkpoint.formats import CheckpointFormat, ReadOptions, builtin, known_formats
+from formers.checkpoint.header import TensorInfo
 from formers.checkpoint.locate import candidates, locate, locate_file
 from formers.checkpoint.save import write_checkpoint
 from formers.checkpoint.source import Checkpoint, main_dtype, open_checkpoint
 from formers.errors import CorruptFileError, FormersWarning, LoadError, UnsafePathError
 from formers.files.commit import Commit
 from formers.files.folder import Folder
+from formers.plugins import hooks
 
 TENSORS = {"a": torch.arange(300.0), "b": torch.ones(300), "c": torch.zeros(2, dtype=torch.int64)}
 
@@ -240,3 +242,27 @@ def test_shards_may_lie_in_a_subfolder(sharded: Path) -> None:
         os.rename(sharded / name, sharded / "sub" / name)
     edit_index(sharded, weight_map={key: f"sub/{name}" for key, name in weight_map.items()})
     assert equal(open_folder(sharded))
+
+
+def test_a_format_of_a_plugin_is_found_by_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format with a reader that turns a text file into tensors."""
+
+    class Lines:
+        def __init__(self, path: Path, options: ReadOptions) -> None:
+            self._tensors = {line: torch.ones(1) for line in path.read_text().split()}
+
+        def keys(self) -> list[str]:
+            return list(self._tensors)
+
+        def info(self, key: str) -> TensorInfo:
+            return TensorInfo(torch.float32, (1,), "names.txt")
+
+        def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+            return self._tensors[key]
+
+    ours = CheckpointFormat(name="lines", stem="names", suffix=".txt", reader=Lines, priority=200)
+    monkeypatch.setattr(hooks, "call", lambda name: [builtin(), [ours]])
+    (tmp_path / "names.txt").write_text("a b")
+    assert equal(open_folder(tmp_path), {"a": torch.ones(1), "b": torch.ones(1)})
+    save(tmp_path)
+    assert os.listdir(tmp_path) == ["model.safetensors"], "what would be read first is stale"

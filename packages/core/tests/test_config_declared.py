@@ -318,6 +318,7 @@ def test_nested_configurations_from_nothing_dicts_and_instances() -> None:
     config = PairConfig()
     assert config.text_config == TextConfig()
     assert isinstance(config.other_config, PreTrainedConfig)
+    assert PairConfig.from_dict({"text_config": None}) == config
     config = PairConfig(text_config={"width": 6}, other_config=TextConfig(width=7))
     assert (config.text_config.width, config.other_config.width) == (6, 7)  # type: ignore[union-attr]
     config.text_config = {"width": 9}
@@ -345,7 +346,7 @@ def test_errors_in_nested_configurations_name_the_way() -> None:
 
 def test_a_class_without_defaults() -> None:
     with pytest.raises(ConfigValidationError, match="needs a value for text_config, other_config"):
-        NeedyPairConfig()
+        NeedyPairConfig(text_config=None)
     config = NeedyPairConfig(text_config={}, other_config={"width": 5})
     assert NeedyPairConfig.from_dict(config.to_diff_dict()) == config
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from formers.config import PreTrainedConfig, field
 from formers.errors import (
@@ -143,8 +145,8 @@ def test_nothing_of_an_old_file_is_lost(values: dict[str, Any], tmp_path: Path) 
 def test_a_file_by_its_own_name(tmp_path: Path) -> None:
     path = save(tmp_path, {"width": 16}, "mine.json")
     save(tmp_path, {"width": 3})
-    for given in (path, str(path)):
-        config = PlainConfig.from_pretrained(given)
+    for name in (path, str(path)):
+        config = PlainConfig.from_pretrained(name)
         assert (config.width, config.name_or_path) == (16, str(path))
     assert PlainConfig.from_json_file(path).width == 16
 
@@ -277,3 +279,24 @@ def test_from_dict_does_not_touch_its_argument() -> None:
         PlainConfig.from_dict("somewhere")  # type: ignore[call-overload]
     with pytest.raises(ConfigValidationError, match="is not a string"):
         PlainConfig.from_dict({3: 4})  # type: ignore[dict-item]
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+KEYS = st.sampled_from(sorted(dir(PlainConfig) + list(VERSION_3) + list(VERSION_4))) | st.text(max_size=6)
+
+
+@pytest.mark.filterwarnings("ignore::formers.errors.ConfigWarning")
+@given(st.dictionaries(KEYS, VALUES, max_size=5))
+def test_any_object_is_a_configuration_or_a_validation_error(values: dict[str, Any]) -> None:
+    try:
+        config = PlainConfig.from_dict(values)
+    except ConfigValidationError:
+        return
+    again = PlainConfig.from_dict(json.loads(config.to_json_string()))
+    assert again == config
+    assert callable(config.to_dict)
+    assert config._attn_implementation is None

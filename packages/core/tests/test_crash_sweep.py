@@ -12,16 +12,18 @@ from __future__ import annotations
 import errno
 import os
 import random
+import resource
 import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import torch
+
 from formers.checkpoint.locate import locate
 from formers.checkpoint.save import write_checkpoint
 from formers.checkpoint.source import open_checkpoint
@@ -186,14 +188,25 @@ def test_a_failed_first_save_leaves_no_folder(tmp_path: Path) -> None:
     total = count_calls(lambda: save(tmp_path / "count", NEW, "single"))
     for number in range(1, total + 1):
         folder = tmp_path / str(number)
-        with ending_at(number, "full"):
-            try:
-                save(folder, NEW, "single")
-            except OSError as error:
-                assert str(folder) in str(error) or error.filename is None
+        with ending_at(number, "full"), suppress(OSError):
+            save(folder, NEW, "single")
         if folder.exists():
             assert load(folder) == NEW
             assert leftovers(folder) == []
+
+
+@pytest.mark.parametrize("limit", [0, 1, 30, 150, 300, 450, 800, 1200, 1700, 2300])
+def test_a_limit_on_file_sizes_leaves_old_or_new(tmp_path: Path, limit: int) -> None:
+    save(tmp_path, OLD, "sharded")
+
+    def resave() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        save(tmp_path, NEW, "sharded")
+
+    status = in_child(resave)
+    assert status in (0, 1)
+    assert leftovers(tmp_path) == []
+    assert load(tmp_path) == (OLD if status else NEW)
 
 
 @contextmanager

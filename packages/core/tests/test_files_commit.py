@@ -189,6 +189,25 @@ def test_a_slow_recoverer_cannot_damage_a_later_save(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"config": "third", "weights": "third", "shard": "third"}
 
 
+def test_who_slept_between_two_steps_cannot_damage_a_later_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its first move the slow one falls asleep; meanwhile its save is completed and another one made."""
+    save(tmp_path, config="old", shard="old")
+    slow = commit_without_completing(tmp_path, {"config": "second"}, ("shard",))
+    asleep = iter([True])
+
+    def replace(source: str, target: str) -> None:
+        if next(asleep, False):
+            assert recover(tmp_path)
+            save(tmp_path, config="third", shard="third")
+        os.replace(source, target)
+
+    monkeypatch.setattr(_os, "replace", replace)
+    complete(str(tmp_path), slow)
+    assert contents(tmp_path) == {"config": "third", "shard": "third"}
+
+
 def test_a_slow_recoverer_keeps_its_hands_off_a_later_journal(tmp_path: Path) -> None:
     slow = commit_without_completing(tmp_path, {"config": "second"})
     assert recover(tmp_path)

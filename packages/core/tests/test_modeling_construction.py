@@ -59,6 +59,16 @@ def test_each_module_is_initialised_by_the_innermost_model_that_owns_it() -> Non
     assert not (model.outer.weight == 7).any()
 
 
+def test_the_hook_that_transformers_needs_is_harmless() -> None:
+    class Ported(ToyForMaskedLM):
+        def __init__(self, config: ToyConfig) -> None:
+            super().__init__(config)
+            self.post_init()
+
+    model = Ported(ToyConfig())
+    assert model.head.weight is model.toy.embeddings.weight
+
+
 def test_a_failing_constructor_does_not_confuse_the_next_one() -> None:
     class Broken(ToyModel):
         def __init__(self, config: ToyConfig) -> None:

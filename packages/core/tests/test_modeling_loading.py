@@ -368,3 +368,27 @@ def test_from_config_builds_fresh_weights_of_the_dtype() -> None:
     model = ToyForMaskedLM.from_config(ToyConfig(), dtype="bfloat16")
     assert model.dtype == torch.bfloat16
     assert model.toy.embeddings.weight.std() > 0
+
+
+def test_quantised_weights_are_refused(folder: Path) -> None:
+    edit_config(folder, quantization_config={"quant_method": "mystery"})
+    with pytest.raises(ConfigValidationError, match="mystery"):
+        ToyForMaskedLM.from_pretrained(folder)
+
+
+def test_weights_that_are_not_finite_are_refused_on_request(folder: Path) -> None:
+    edit_weights(folder, lambda tensors: tensors | {"head.bias": tensors["head.bias"] + torch.nan})
+    ToyForMaskedLM.from_pretrained(folder)
+    with pytest.raises(CorruptFileError, match=r"head\.bias"):
+        ToyForMaskedLM.from_pretrained(folder, check_finite=True)
+
+
+def test_a_limit_of_reading_can_be_set(folder: Path) -> None:
+    with pytest.raises(ResourceLimitError, match="max_header_bytes"):
+        ToyForMaskedLM.from_pretrained(folder, max_header_bytes=100)
+
+
+def test_weights_may_be_copied_out_of_the_file(folder: Path) -> None:
+    model = ToyForMaskedLM.from_pretrained(folder, disable_mmap=True)
+    (folder / "model.safetensors").write_bytes(b"")
+    assert torch.isfinite(model(torch.zeros(1, 2, dtype=torch.long)).logits).all()

@@ -35,9 +35,9 @@ def test_type_checkers_and_the_interpreter_see_the_same_names() -> None:
 @pytest.mark.parametrize("name", sorted(formers._MODULE_OF))
 def test_every_name_is_there(name: str) -> None:
     value = getattr(formers, name)
-    assert (
-        value.__module__.startswith(f"formers.{formers._MODULE_OF[name].partition('.')[0]}")
-        or name in ("hookimpl", "AddedToken")
+    assert value.__module__.startswith(f"formers.{formers._MODULE_OF[name].partition('.')[0]}") or name in (
+        "hookimpl",
+        "AddedToken",
     )
 
 

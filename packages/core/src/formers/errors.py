@@ -6,6 +6,9 @@ Each type also inherits what users of transformers already catch, as far as Pyth
 
 from __future__ import annotations
 
+import sys
+import warnings
+
 __all__ = [
     "AttentionNotInstalledError",
     "AttentionUnsupported",
@@ -30,6 +33,7 @@ __all__ = [
     "UnsafePathError",
     "UnsupportedHeadError",
     "shorten",
+    "warn",
 ]
 
 
@@ -127,6 +131,19 @@ def shorten(value: object, limit: int = 200) -> str:
     """The ``repr`` of a value for an error message, at most ``limit`` characters."""
     try:
         text = repr(value)
-    except Exception as error:  # a hostile or half-built object must not hide the real error
+    except Exception as error:  # noqa: BLE001 - a hostile or half-built object must not hide the real error
         text = f"<{type(value).__name__}, repr failed with {type(error).__name__}>"
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def warn(message: str, category: type[Warning] = FormersWarning) -> None:
+    """Issue a warning that points to the caller's own code: the first line outside of formers and its plugins."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and _is_ours(frame.f_globals.get("__name__", "")):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_ours(module: str) -> bool:
+    package = module.partition(".")[0]
+    return package == "formers" or package.startswith("formers_")

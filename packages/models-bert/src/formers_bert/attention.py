@@ -198,7 +198,7 @@ class BertSelfAttention(_Projections):
             bias=bias,
             head_mask=None if run.head_mask is None else run.head_mask[self.layer],
         )
-        return context.view(
+        return context.reshape(
             *hidden_states.shape[:-1], self.num_attention_heads * self.attention_head_size
         ), probs
 
@@ -247,7 +247,7 @@ class BertCrossAttention(_Projections):
             cache=cache,
             head_mask=None if run.head_mask is None else run.head_mask[self.layer],
         )
-        return context.view(
+        return context.reshape(
             *hidden_states.shape[:-1], self.num_attention_heads * self.attention_head_size
         ), probs
 

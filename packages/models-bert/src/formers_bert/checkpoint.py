@@ -1,17 +1,18 @@
-"""How published BERT checkpoints name their tensors, which they may lack, and which are shared.
-
-The published names are those of the modules, so no rule renames anything. (``gamma`` and ``beta``, as layer norms
-call their parameters in checkpoints converted from TensorFlow, are read by the core for every architecture.)
-"""
+"""How published BERT checkpoints name their tensors, which they may lack, and which are shared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+
+from formers.checkpoint.rules import Legacy, Rename
 
 __all__ = ["IGNORED_WEIGHTS", "KEY_RULES", "OPTIONAL_WEIGHTS", "TIED_WEIGHTS"]
 
-KEY_RULES: tuple[Any, ...] = ()
+KEY_RULES: tuple[Rename | Legacy, ...] = (
+    Legacy(old="LayerNorm.gamma", new="LayerNorm.weight"),
+    Legacy(old="LayerNorm.beta", new="LayerNorm.bias"),
+)
+"""The published names are those of the modules; checkpoints converted from TensorFlow differ in the layer norms."""
 
 OPTIONAL_WEIGHTS = (
     r"^cls\.",

@@ -188,6 +188,11 @@ class BertForMultipleChoice(BertPreTrainedModel):
         self.dropout = _classifier_dropout(config)
         self.classifier = nn.Linear(config.hidden_size, 1)
 
+    @property
+    def dummy_inputs(self) -> dict[str, Tensor]:
+        """Inputs that run through ``forward``: one question with three choices."""
+        return {name: value[None] for name, value in super().dummy_inputs.items()}
+
     def forward(
         self,
         input_ids: Tensor | None = None,

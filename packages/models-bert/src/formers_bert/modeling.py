@@ -315,7 +315,7 @@ class BertModel(BertPreTrainedModel):
         kept_cache = cache if keep else None
         if not self._returns_output(return_dict):
             # A tuple of transformers has the cache in third place, though its output class declares it fourth.
-            values = (hidden_states, pooled, kept_cache) + encoded.to_tuple()[1:]
+            values = (hidden_states, pooled, kept_cache, *encoded.to_tuple()[1:])
             return tuple(value for value in values if value is not None)
         return BaseModelOutputWithPoolingAndCrossAttentions(
             last_hidden_state=hidden_states,

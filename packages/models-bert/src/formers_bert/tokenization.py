@@ -143,6 +143,10 @@ class BertTokenizerLegacy(PreTrainedTokenizer):
         self._ids_by_token = read_vocabulary(vocab_file)
         self._tokens_by_id = {token_id: token for token, token_id in self._ids_by_token.items()}
         kept = sorted(never_split or ())
+        self.do_lower_case = do_lower_case
+        self.do_basic_tokenize = do_basic_tokenize
+        self.tokenize_chinese_chars = tokenize_chinese_chars
+        self.strip_accents = strip_accents
         self._basic = (
             BasicTokenizer(do_lower_case, kept, tokenize_chinese_chars, strip_accents)
             if do_basic_tokenize

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import torch
 
-from formers.errors import PluginConflictError, PluginLoadError, PluginWarning, UnknownModelTypeError, shorten
+from formers.errors import (
+    PluginConflictError,
+    PluginLoadError,
+    PluginWarning,
+    UnknownModelTypeError,
+    shorten,
+    warn,
+)
 from formers.plugins import environment, hooks, registry
 
 from .contract import AttentionImplementation
@@ -76,7 +82,7 @@ def _checked(candidate: object) -> AttentionImplementation | None:
     )
     if environment.strict():
         raise PluginLoadError(message)
-    warnings.warn(message, PluginWarning, stacklevel=4)
+    warn(message, PluginWarning)
     return None
 
 

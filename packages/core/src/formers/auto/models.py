@@ -5,10 +5,10 @@ What they do is in ``factory``; which class each gives for a model type is the p
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from formers.config import PreTrainedConfig
+from formers.errors import warn
 from formers.plugins import registry
 
 from .factory import AUTO_MODELS, AutoModelFactory
@@ -251,9 +251,8 @@ class AutoModelWithLMHead(AutoModelFactory):
 
 
 def _warn_of_lm_head() -> None:
-    warnings.warn(
+    warn(
         "AutoModelWithLMHead is deprecated: use AutoModelForCausalLM, AutoModelForMaskedLM or "
         "AutoModelForSeq2SeqLM.",
         FutureWarning,
-        stacklevel=3,
     )

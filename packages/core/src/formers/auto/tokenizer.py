@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from formers.errors import (
     ConfigValidationError,
@@ -39,7 +39,7 @@ class AutoTokenizer:
     plugin provides it, a ``tokenizer.json`` is enough, and gives the generic class. Needs no torch.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         refuse_construction(type(self).__name__, "from_pretrained(name)")
 
     @classmethod
@@ -220,10 +220,8 @@ class _Clues(NamedTuple):
 def _where(source: Source) -> dict[str, Any]:
     """The options of ``source``, to be given to ``from_pretrained`` once more."""
     options = source._asdict()
-    return {
-        **{key: value for key, value in options.items() if key not in ("name", "commit", "file") and value},
-        **({} if source.commit is None else {"_commit_hash": source.commit}),
-    }
+    options["_commit_hash"] = options.pop("commit")
+    return {key: value for key, value in options.items() if key not in ("name", "file") and value is not None}
 
 
 def _registered(class_name: str) -> type[PreTrainedTokenizerBase] | None:
@@ -267,7 +265,9 @@ def _of_model_type(model_type: str, fast: bool) -> type[PreTrainedTokenizerBase]
 def _checked(found: object) -> type[PreTrainedTokenizerBase]:
     if isinstance(found, type) and issubclass(found, PreTrainedTokenizerBase):
         return found
-    raise ConfigValidationError(f"The tokenizer class {shorten(found)} is no subclass of PreTrainedTokenizerBase.")
+    raise ConfigValidationError(
+        f"The tokenizer class {shorten(found)} is no subclass of PreTrainedTokenizerBase."
+    )
 
 
 def _check_kind(argument: str, found: object, kind: type) -> None:

@@ -163,8 +163,7 @@ def _other_reasons(stored: Shapes, expected: Shapes) -> str | None:
     unequal = [name for name, shape in stored.items() if name in expected and expected[name] != shape]
     if unequal and all(expected[name] == stored[name][::-1] for name in unequal):
         return f"all {len(unequal)} tensors of another shape match after transposing"
-    for name in expected:
-        stem = _layer_stem(name)
+    for stem in dict.fromkeys(_layer_stem(name) for name in expected):
         if stem is None:
             continue
         have, want = _layer_count(stored, stem), _layer_count(expected, stem)

@@ -47,8 +47,12 @@ class TensorFile(Protocol):
     def info(self, key: str) -> TensorInfo:
         """Type and shape of a tensor."""
 
-    def tensor(self, key: str) -> Tensor:
-        """The tensor; it may be a view of the mapped file."""
+    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+        """The tensor; it may be a view of the mapped file.
+
+        ``temporary`` says that the caller is about to convert it and drop it, so that a copy, freed at once,
+        costs less memory than pages of a mapping that stay resident.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from formers.errors import (
     ShapeMismatchError,
     UnexpectedWeightsWarning,
     shorten,
+    warn,
 )
 
 from .diagnosis import diagnose
@@ -59,7 +59,6 @@ def load_into(
     strict: bool = True,
     ignore_mismatched_sizes: bool = False,
     check_finite: bool = False,
-    stacklevel: int = 2,
 ) -> LoadReport:
     """Give the parameters and persistent buffers of ``model`` the tensors of ``source``.
 
@@ -80,7 +79,6 @@ def load_into(
         strict: False accepts the absence of weights that are not declared optional.
         ignore_mismatched_sizes: drop tensors of another shape instead of raising.
         check_finite: refuse weights with NaN or infinite values.
-        stacklevel: as in ``warnings.warn``.
 
     Raises:
         MissingWeightsError: nothing matches, or (if strict) weights are absent that are not optional.
@@ -109,7 +107,7 @@ def load_into(
     )
     loader = _Loader(plan, source, declared, report, dtype, torch.device(device or "cpu"), check_finite)
     loader.run()
-    _warn(plan, source, report, stacklevel + 1)
+    _warn(plan, source, report)
     return report
 
 
@@ -173,9 +171,11 @@ class _Loader:
         self._report.tied[alias] = canonical
 
     def _read(self, name: str) -> Tensor:
-        slot, published = self._plan.slots[name], self._plan.stored[name]
-        stored = self._source.tensor(published)
-        tensor = stored.to(device=self._device, dtype=self._type_of(name, stored, slot.tensor))
+        published = self._plan.stored[name]
+        stored = self._source.info(published).dtype
+        dtype = self._type_of(name, stored)
+        converts = dtype != stored or self._device.type != "cpu"
+        tensor = self._source.tensor(published, temporary=converts).to(device=self._device, dtype=dtype)
         if self._check_finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CorruptFileError(
                 f"{self._source.label}: {shorten(published)} has NaN or infinite values; "
@@ -183,20 +183,19 @@ class _Loader:
             )
         return tensor
 
-    def _type_of(self, name: str, stored: Tensor, slot: Tensor) -> torch.dtype:
-        if not stored.is_floating_point():
-            return slot.dtype
+    def _type_of(self, name: str, stored: torch.dtype) -> torch.dtype:
+        if not stored.is_floating_point:
+            return self._plan.slots[name].tensor.dtype
         if self._dtype is None:
-            return stored.dtype
+            return stored
         keeps = self._dtype.itemsize < 4 and matches_any(self._declared.float32, name)
         return torch.float32 if keeps else self._dtype
 
     def _put(self, name: str, tensor: Tensor, *, origin: str | None = None) -> None:
         slot, published = self._plan.slots[name], self._plan.stored[origin or name]
         if tensor.numel() and tensor.data_ptr() in self._memory:
-            tensor = (
-                tensor.clone()
-            )  # a pickle may store one tensor under two names that are not declared tied
+            # A pickle may store one tensor under two names that are not declared tied.
+            tensor = tensor.clone()
         self._memory.add(tensor.data_ptr())
         if slot.is_buffer:
             slot.module._buffers[slot.attribute] = tensor
@@ -275,25 +274,22 @@ def _because(plan: Match, source: TensorSource) -> str:
     return f" ({found})" if found else ""
 
 
-def _warn(plan: Match, source: TensorSource, report: LoadReport, stacklevel: int) -> None:
+def _warn(plan: Match, source: TensorSource, report: LoadReport) -> None:
     if report.initialised:
-        warnings.warn(
+        warn(
             f"Weights from {report.model_class} not initialized from pretrained model {report.source}: "
             f"{listed(report.initialised)}. They are initialized anew; train the model before you use it.",
             MissingWeightsWarning,
-            stacklevel=stacklevel + 1,
         )
     if report.unexpected_keys:
-        warnings.warn(
+        warn(
             f"Weights from {report.source} not used in {report.model_class}: {listed(report.unexpected_keys)}"
             f"{_because(plan, source) if not report.initialised else ''}.",
             UnexpectedWeightsWarning,
-            stacklevel=stacklevel + 1,
         )
     if report.untied:
         pairs = [f"{alias} and {canonical}" for alias, canonical in report.untied.items()]
-        warnings.warn(
+        warn(
             f"{report.source}: stored with different values and therefore not tied: {listed(pairs)}.",
             FormersWarning,
-            stacklevel=stacklevel + 1,
         )

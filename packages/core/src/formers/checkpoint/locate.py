@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from formers.errors import FormersWarning, LoadError, shorten
+from formers.errors import FormersWarning, LoadError, shorten, warn
 from formers.files.folder import Folder
 from formers.files.names import flat_name
 
@@ -58,11 +57,10 @@ def locate(
         single, index = folder.file(one.single(variant)), folder.file(one.index(variant))
         if single is not None:
             if index is not None:
-                warnings.warn(
+                warn(
                     f"{folder.path} holds both {one.single(variant)} and {one.index(variant)}. The first is read; "
                     "delete the one that is out of date.",
                     FormersWarning,
-                    stacklevel=2,
                 )
             return CheckpointFiles(one, (one.single(variant),))
         if index is not None:

@@ -41,10 +41,10 @@ class SafetensorsFile:
         header = read_header(self.path, max_header_bytes=max_header_bytes)
         self._tensors = header.tensors
         self.metadata = header.metadata
+        self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
         self._mapped = None
         if not mmap:
-            self._file = open(self.path, "rb", buffering=0)  # noqa: SIM115
-            weakref.finalize(self, self._file.close)
             return
         try:
             self._mapped = safe_open(self.path, framework="pt")
@@ -65,10 +65,10 @@ class SafetensorsFile:
         """What the header says of a tensor."""
         return self._tensors[key]
 
-    def tensor(self, key: str) -> Tensor:
-        """The tensor itself."""
+    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+        """The tensor itself; mapped, unless it is read for ``temporary`` use."""
         info = self._tensors[key]
-        if self._mapped is not None:
+        if self._mapped is not None and not temporary:
             mapped: Tensor = self._mapped.get_tensor(key)
             return mapped
         return self._read(info)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, KeysView, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from formers.errors import CorruptFileError, FormersWarning, LoadError, shorten
+from formers.errors import CorruptFileError, FormersWarning, LoadError, shorten, warn
 from formers.files.folder import Folder
 
 from .formats import ReadOptions, TensorFile
@@ -35,8 +34,11 @@ class TensorSource(Protocol):
     def info(self, key: str) -> TensorInfo:
         """Type, shape and file of a tensor."""
 
-    def tensor(self, key: str) -> Tensor:
-        """The tensor. It belongs to the caller, but may be a private view of a mapped file."""
+    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+        """The tensor. It belongs to the caller, but may be a private view of a mapped file.
+
+        ``temporary`` as in ``formers.checkpoint.formats.TensorFile``.
+        """
 
 
 class Checkpoint:
@@ -55,9 +57,9 @@ class Checkpoint:
         """Type, shape and file of a tensor."""
         return self._files[self._holder[key]].info(key)
 
-    def tensor(self, key: str) -> Tensor:
+    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
         """The tensor."""
-        return self._files[self._holder[key]].tensor(key)
+        return self._files[self._holder[key]].tensor(key, temporary=temporary)
 
 
 class StateDict:
@@ -80,9 +82,10 @@ class StateDict:
         tensor = self._tensors[key]
         return TensorInfo(tensor.dtype, tuple(tensor.shape), self.label)
 
-    def tensor(self, key: str) -> Tensor:
-        """A copy of the tensor."""
-        return self._tensors[key].detach().clone(memory_format=torch.contiguous_format)
+    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+        """A copy of the tensor, or the tensor itself for ``temporary`` use."""
+        tensor = self._tensors[key].detach()
+        return tensor if temporary else tensor.clone(memory_format=torch.contiguous_format)
 
 
 def open_checkpoint(folder: Folder, files: CheckpointFiles, options: ReadOptions | None = None) -> Checkpoint:
@@ -95,12 +98,11 @@ def open_checkpoint(folder: Folder, files: CheckpointFiles, options: ReadOptions
     options = options or ReadOptions()
     paths = _paths(folder, files)
     if files.format.is_pickle:
-        warnings.warn(
+        warn(
             f"{folder.path}: {', '.join(files.names[:_LISTED])} {'is a pickle' if len(paths) == 1 else 'are pickles'}. "
             "Only tensors are unpickled, but safetensors files are safer and load faster; "
             "save_pretrained writes them.",
             FormersWarning,
-            stacklevel=2,
         )
     opened = {name: files.format.reader(path, options) for name, path in paths.items()}
     holder = {key: name for name, file in opened.items() for key in file.keys()}  # noqa: SIM118 - no mapping

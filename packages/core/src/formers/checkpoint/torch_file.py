@@ -64,7 +64,7 @@ class TorchFile:
         tensor = self._tensors[key]
         return TensorInfo(tensor.dtype, tuple(tensor.shape), self._name)
 
-    def tensor(self, key: str) -> Tensor:
+    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
         """The tensor itself, contiguous."""
         return self._tensors[key].contiguous()
 

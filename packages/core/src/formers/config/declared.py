@@ -20,7 +20,7 @@ from formers.config import keys
 from formers.config.collecting import declare, finishing, parameters
 from formers.config.fields import REQUIRED, Field
 from formers.config.labels import Labels
-from formers.errors import ConfigValidationError, shorten
+from formers.errors import ConfigValidationError, ConfigWarning, shorten, warn
 
 __all__ = ["Declared"]
 
@@ -99,7 +99,7 @@ class Declared:
                     keys.refuse_generation_parameter(cls.__name__, name, value)
                 state[name] = value
             elif name in cls.sub_configs:
-                state[name] = sub_config(cls, name, value, from_data)
+                state[name] = None if value is None else sub_config(cls, name, value, from_data)
             else:
                 setattr(self, name, value)
 
@@ -133,7 +133,7 @@ class Declared:
         name = cls._aliases.get(name, name)
         declared = cls._fields.get(name)
         if name in cls.sub_configs:
-            value = sub_config(cls, name, value, False)
+            value = None if value is None else sub_config(cls, name, value, False)
         elif declared is not None:
             if type(declared) is Field:
                 self.__dict__[name] = declared.check(value, cls.__name__)
@@ -185,24 +185,24 @@ def canonical(cls: type[Declared], given: Mapping[str, Any], from_data: bool) ->
             message = f"{cls.__name__}: {alias}={shorten(value)} and {target}={shorten(result[target])} are one setting"
             if not from_data:
                 raise ConfigValidationError(f"{message}; give one of them.")
-            keys.warn(f"{message}; {alias} is used.")
+            warn(f"{message}; {alias} is used.", ConfigWarning)
         result[target] = value
     return result
 
 
 def sub_config(cls: type[Declared], name: str, value: Any, from_data: bool) -> Any:
-    """The nested configuration ``name`` from a dict, an instance, or None for its defaults.
+    """The nested configuration ``name`` from a dict or an instance.
 
     Raises ``ConfigValidationError``, whose message starts with the name.
     """
     if isinstance(value, Declared):
         return value
-    if value is not None and not isinstance(value, Mapping):
+    if not isinstance(value, Mapping):
         raise ConfigValidationError(
             f"{cls.__name__}: {name}={shorten(value)} is not accepted; a configuration or a dict is expected."
         )
     nested = _class_of(cls.sub_configs[name])
-    values = dict(value or {})
+    values = dict(value)
     try:
         if not issubclass(nested, Declared):  # AutoConfig: the dict says which class
             return nested.for_model(**values)
@@ -249,9 +249,10 @@ def _receive_labels(config: Declared, given: dict[str, Any]) -> None:
     owner = type(config).__name__
     config.__dict__["_labels"] = Labels.of(count, names, ids, owner=owner)
     if Labels.disagree(count, names):
-        keys.warn(
+        warn(
             f"{owner}: num_labels={count} does not fit the {len(names)} names in id2label; "
-            f"{count} labels with made-up names are used."
+            f"{count} labels with made-up names are used.",
+            ConfigWarning,
         )
 
 
@@ -265,6 +266,7 @@ def _receive_model_type(config: Declared, value: Any, from_data: bool) -> None:
     if not cls.model_type:
         config.__dict__["model_type"] = value
     elif value != cls.model_type and not from_data:
-        keys.warn(
-            f"{cls.__name__} stays of type {cls.model_type!r}; model_type={shorten(value)} has no effect."
+        warn(
+            f"{cls.__name__} stays of type {cls.model_type!r}; model_type={shorten(value)} has no effect.",
+            ConfigWarning,
         )

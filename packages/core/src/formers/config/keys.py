@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import sys
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from formers.errors import ConfigValidationError, ConfigWarning, shorten
+from formers.errors import ConfigValidationError, ConfigWarning, shorten, warn
 
 __all__ = [
     "BASE_ALIASES",
@@ -17,7 +15,6 @@ __all__ = [
     "decode_floats",
     "refuse_generation_parameter",
     "refuse_reserved",
-    "warn",
     "warn_of_near_miss",
 ]
 
@@ -143,7 +140,7 @@ def refuse_reserved(cls: type, name: str, settable: Iterable[str]) -> None:
 def _is_plumbing(cls: type, name: str, attribute: Any) -> bool:
     if isinstance(attribute, property):
         return attribute.fset is None
-    return any(name in base.__dict__ for base in cls.__mro__ if base.__module__.startswith("formers.config."))
+    return any(name in base.__dict__ for base in cls.__mro__ if base.__module__.startswith("formers."))
 
 
 def refuse_generation_parameter(owner: str, name: str, value: Any) -> None:
@@ -165,17 +162,8 @@ def warn_of_near_miss(owner: str, names: Iterable[str], known: Iterable[str]) ->
 
         match = get_close_matches(name, candidates, n=1, cutoff=0.8)
         if match:
-            warn(f"{owner}: there is no {name!r}; did you mean {match[0]!r}? It has no effect on the model.")
-
-
-def warn(message: str) -> None:
-    """Issue a ``ConfigWarning`` that points to the first line outside of this library."""
-    frame = sys._getframe(1)
-    level = 2
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("formers."):
-        frame = frame.f_back
-        level += 1
-    warnings.warn(message, ConfigWarning, stacklevel=level)
+            hint = f"did you mean {match[0]!r}? It has no effect on the model."
+            warn(f"{owner}: there is no {name!r}; {hint}", ConfigWarning)
 
 
 def decode_floats(key: str, value: Any, owner: str) -> Any:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from formers.config import keys
 from formers.config.declared import Declared, canonical
-from formers.errors import ConfigValidationError, shorten
+from formers.errors import ConfigValidationError, ConfigWarning, shorten, warn
 from formers.files.folder import Folder, read_consistently
 from formers.files.resolve import LOADING_OPTIONS, Source, resolve_folder, resolve_single_file
 from formers.files.strict_json import DuplicateKeyError, read_json
@@ -111,9 +111,10 @@ def from_config_file(
     """``build`` from a file that was read under ``name``; errors name the file."""
     stored = file.values.get("model_type")
     if cls.model_type and isinstance(stored, str) and stored and stored != cls.model_type:
-        keys.warn(
+        warn(
             f"{file.path} describes a model of type {stored!r}, and {cls.__name__} is for {cls.model_type!r}; "
-            "settings that the two share are used. AutoConfig chooses the class by the type."
+            "settings that the two share are used. AutoConfig chooses the class by the type.",
+            ConfigWarning,
         )
     try:
         config, unused = build(cls, file.values, overrides)

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from formers.errors import CorruptFileError, FormersWarning, LoadError, shorten
+from formers.errors import CorruptFileError, FormersWarning, LoadError, shorten, warn
 
 if TYPE_CHECKING:
     from formers.files.resolve import Source
@@ -55,11 +54,10 @@ def fetch(source: Source, names: Sequence[str]) -> dict[str, Path]:
     answer = _ask(source, names[0], revision)
     if isinstance(answer, str):
         found = _from_cache(source, names, answer)
-        warnings.warn(
+        warn(
             f"{source.name}: {answer}; using what is cached. Set HF_HUB_OFFLINE=1 or local_files_only=True to "
             "skip the attempt.",
             FormersWarning,
-            stacklevel=2,
         )
         return found
     return _download_missing(source, names, revision, answer)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from formers.errors import shorten
+from formers.errors import shorten, warn
 
 __all__ = ["PushToHubMixin", "push_folder"]
 
@@ -153,10 +152,9 @@ def _with_old_names(
     if unknown:
         raise TypeError(f"push_to_hub() got an unexpected argument {', '.join(sorted(unknown))}")
     if old:
-        warnings.warn(
+        warn(
             f"push_to_hub({', '.join(sorted(old))}) is deprecated: use repo_id='organisation/name' and token.",
             FutureWarning,
-            stacklevel=3,
         )
     if "use_auth_token" in old:
         if token is not None:

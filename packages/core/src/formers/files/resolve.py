@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from formers.errors import LoadError, shorten
+from formers.errors import LoadError, shorten, warn
 from formers.files.folder import Folder
 from formers.files.names import contained_name
 
@@ -230,4 +229,4 @@ _WITHOUT_EFFECT = {
 
 
 def _deprecated(option: str, remedy: str) -> None:
-    warnings.warn(f"{option} is deprecated: {remedy}.", FutureWarning, stacklevel=4)
+    warn(f"{option} is deprecated: {remedy}.", FutureWarning)

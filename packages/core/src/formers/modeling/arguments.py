@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from formers.checkpoint.formats import ReadOptions
+from formers.checkpoint.header import MAX_HEADER_BYTES
 from formers.config import PreTrainedConfig
-from formers.errors import FormersWarning, shorten
+from formers.errors import FormersWarning, shorten, warn
 from formers.files.resolve import Source
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class LoadRequest:
         source: where the checkpoint lies; None if configuration and weights are both given.
         config: the caller's configuration; None to read the checkpoint's.
         overrides: keyword arguments that the configuration may take; the rest of them constructs the model.
+        reading: how the weights files are read.
+        check_finite: whether NaN and infinite weights are refused.
         dtype: None for the configuration's, else the checkpoint's.
         device: None leaves the weights where they are read, on the CPU.
     """
@@ -49,7 +52,8 @@ class LoadRequest:
     attn_implementation: str | None
     use_safetensors: bool | None
     variant: str | None
-    mmap: bool = field(default=True)
+    reading: ReadOptions
+    check_finite: bool
 
     @classmethod
     def from_arguments(
@@ -72,7 +76,10 @@ class LoadRequest:
             raise ValueError(
                 "weights_only=False would run code from the weights file; only True is supported."
             )
-        mmap = not kwargs.pop("disable_mmap", False)
+        reading = ReadOptions(
+            mmap=not kwargs.pop("disable_mmap", False),
+            max_header_bytes=kwargs.pop("max_header_bytes", MAX_HEADER_BYTES),
+        )
         device = one_device(device_map)
         source = None
         if name is None:
@@ -92,7 +99,8 @@ class LoadRequest:
             overrides=kwargs,
             dtype=parse_dtype(dtype),
             device=device,
-            mmap=mmap,
+            reading=reading,
+            check_finite=bool(kwargs.pop("check_finite", False)),
             **checked,
         )
 
@@ -124,11 +132,10 @@ def _drop_without_effect(kwargs: dict[str, Any]) -> None:
         kwargs.pop(name, None)
     kwargs.pop("code_revision", None)
     if kwargs.pop("trust_remote_code", False):
-        warnings.warn(
+        warn(
             "trust_remote_code=True has no effect on a class that is called by its name: code is never run from a "
             "model's folder. Make the architecture a plugin.",
             FormersWarning,
-            stacklevel=5,
         )
 
 

@@ -69,10 +69,18 @@ class Attending:
             wanted, device.type, dtype, phase, causal, cross, cached, dropout > 0.0, need_probs, head_mask, bias,
             key.is_packed, key.mask is not None, key.pairwise is not None or key.additive is not None,
         )  # fmt: skip
-        if kind not in self._selections:
-            self._select(kind)
+        self._ensure_selected(kind)
         step = AttentionPass(query, key, causal=causal, dropout=dropout, need_probs=need_probs)
         return self._selections[kind][1].implementation, step
+
+    def _ensure_selected(self, kind: tuple[Any, ...]) -> bool:
+        if kind not in self._selections:
+            self._select(kind)
+        return True
+
+    # Runs as plain Python while a graph is traced; else the graph would ask whether the kind is still unknown, and be
+    # compiled again at once. (The mark is what torch.compiler.assume_constant_result sets, whose import takes 1 s.)
+    _ensure_selected._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _select(self, kind: tuple[Any, ...]) -> None:
         (wanted, device, dtype, phase, causal, cross, cached, dropout, probs, head_mask, bias,

@@ -116,6 +116,9 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
         """Initialise one module in place; override for an architecture's own scheme."""
         initialisation.default_init_weights(module, getattr(self.config, "initializer_range", 0.02))
 
+    def post_init(self) -> None:
+        """Nothing: construction finishes by itself. For code that was written for transformers."""
+
     def init_weights(self) -> None:
         """Initialise every weight again and tie what is declared tied."""
         initialisation.initialise_all(self)
@@ -170,8 +173,9 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
             use_safetensors: True refuses pickled weights, False skips safetensors files.
             variant: such as ``"fp16"`` for ``model.fp16.safetensors``.
             kwargs: where to look (``cache_dir``, ``revision``, ``token``, ``subfolder``, ``local_files_only``,
-                ``force_download``, ``proxies``); values that override the configuration's; arguments of the
-                constructor. With an explicit ``config`` the configuration is left alone.
+                ``force_download``); how to read (``disable_mmap``, ``check_finite``, ``max_header_bytes``); values
+                that override the configuration's; arguments of the constructor. With an explicit ``config`` the
+                configuration is left alone.
 
         Raises:
             LoadError: a file is missing or cannot be read (``CorruptFileError``, ``UnsafePathError`` ...).

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from formers.checkpoint.formats import ReadOptions
-from formers.checkpoint.index import read_index
 from formers.checkpoint.load import Declarations, load_into
-from formers.checkpoint.locate import candidates, locate, locate_file
+from formers.checkpoint.locate import CheckpointFiles, candidates, locate, locate_file
 from formers.checkpoint.matching import matches_any
 from formers.checkpoint.source import StateDict, TensorSource, main_dtype, open_checkpoint
 from formers.config.reading import CONFIG_NAME, from_config_file, read_config_file
-from formers.errors import ResourceLimitError
+from formers.errors import ConfigValidationError, ResourceLimitError, shorten
 from formers.files.folder import Folder, read_consistently
 from formers.files.resolve import Source, resolve_file, resolve_folder
 
@@ -80,21 +78,25 @@ def _load_folder(request: LoadRequest, folder: Folder) -> PreTrainedModel:
         tensors = StateDict(request.state_dict)
     else:
         files = locate(folder, variant=request.variant, use_safetensors=request.use_safetensors)
-        tensors = open_checkpoint(folder, files, ReadOptions(mmap=request.mmap))
+        tensors = open_checkpoint(folder, files, request.reading)
     return _assemble(request, config, arguments, tensors)
 
 
 def _load_file(request: LoadRequest, source: Source) -> PreTrainedModel:
-    assert source.single_file is not None
-    folder, files = locate_file(source.single_file)
+    path = source.single_file
+    assert path is not None
+    return read_consistently(path.parent, lambda _: _load_located(request, source, *locate_file(path)))
+
+
+def _load_located(
+    request: LoadRequest, source: Source, folder: Folder, files: CheckpointFiles
+) -> PreTrainedModel:
     if request.config is None:
         file = read_config_file(folder.require(CONFIG_NAME))
         config, arguments = from_config_file(request.config_class, file, source.name, request.overrides)
     else:
         config, arguments = request.config, dict(request.overrides)
-    return _assemble(
-        request, config, arguments, open_checkpoint(folder, files, ReadOptions(mmap=request.mmap))
-    )
+    return _assemble(request, config, arguments, open_checkpoint(folder, files, request.reading))
 
 
 def _download(request: LoadRequest, source: Source) -> Folder:
@@ -107,8 +109,7 @@ def _download(request: LoadRequest, source: Source) -> Folder:
         if path is None:
             continue
         if name.endswith(".json"):
-            suffix = name[name.index(".") : name.index(".index.")]
-            folder = resolve_folder(source, sorted(set(read_index(path, suffix).values())))
+            return resolve_folder(source, locate_file(path)[1].names)
         return folder
     return folder
 
@@ -116,6 +117,7 @@ def _download(request: LoadRequest, source: Source) -> Folder:
 def _assemble(
     request: LoadRequest, config: PreTrainedConfig, arguments: dict[str, Any], tensors: TensorSource
 ) -> PreTrainedModel:
+    _refuse_quantisation(config, tensors)
     _refuse_more_layers_than_tensors(config, tensors)
     dtype = request.dtype or parse_dtype(config.dtype) or main_dtype(tensors)
     with building_on_meta():
@@ -130,7 +132,7 @@ def _assemble(
         device=request.device,
         strict=request.strict,
         ignore_mismatched_sizes=request.ignore_mismatched_sizes,
-        stacklevel=7,
+        check_finite=request.check_finite,
     )
     _complete(model, report, declared, dtype)
     if request.device is not None:
@@ -172,6 +174,15 @@ def _declarations(model: PreTrainedModel) -> Declarations:
         tied=tying.tied_names(model),
         float32=[pattern for cls in classes for pattern in cls.float32_weights],
     )
+
+
+def _refuse_quantisation(config: PreTrainedConfig, tensors: TensorSource) -> None:
+    settings = getattr(config, "quantization_config", None)
+    if settings is not None:
+        raise ConfigValidationError(
+            f"{tensors.label}: the configuration has quantization_config={shorten(settings)}, and no installed plugin "
+            "reads quantised weights. Load the checkpoint that it was made from."
+        )
 
 
 def _refuse_more_layers_than_tensors(config: PreTrainedConfig, tensors: TensorSource) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
-import warnings
 
-from formers.errors import PluginWarning
+from formers.errors import PluginWarning, warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,11 +48,10 @@ def name_pattern(name: str | os.PathLike[str], *, tokenizer: bool = False) -> st
     skipped = () if tokenizer else _data()["tokenizer_only"]
     for pattern, model_type in _data()["name_patterns"]:
         if pattern in last and model_type not in skipped:
-            warnings.warn(
+            warn(
                 f"The configuration of {last!r} has no model_type; taking {model_type!r}, because the name "
                 f"contains {pattern!r}. Write the model_type into its config.json to be sure.",
                 PluginWarning,
-                stacklevel=3,
             )
             return str(model_type)
     return None

@@ -7,11 +7,10 @@ names it and its off switch; ``FORMERS_STRICT_PLUGINS=1`` makes it an error.
 from __future__ import annotations
 
 import threading
-import warnings
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from formers.errors import PluginLoadError, PluginWarning
+from formers.errors import PluginLoadError, PluginWarning, warn
 
 from . import discovery, environment, messages, registry
 from .loading import load_from, resolve_reference
@@ -69,7 +68,7 @@ class Hooks:
             except PluginLoadError as error:
                 if environment.strict():
                     raise
-                warnings.warn(str(error), PluginWarning, stacklevel=4)
+                warn(str(error), PluginWarning)
         return manager
 
 

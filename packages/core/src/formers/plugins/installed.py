@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import warnings
 
-from formers.errors import PluginConflictError, PluginLoadError, PluginWarning
+from formers.errors import PluginConflictError, PluginLoadError, PluginWarning, warn
 
 from . import discovery, environment, messages
 from .discovery import MODELS, Found
@@ -102,7 +101,7 @@ class Installed:
                 self._provider(model_type)
         self._examined = True
         if missing:
-            warnings.warn(messages.unknown_names(missing), PluginWarning, stacklevel=5)
+            warn(messages.unknown_names(missing), PluginWarning)
 
     def _unknown_allowed(self) -> list[str]:
         return sorted((environment.allowed() or frozenset()) - self._index().dists())

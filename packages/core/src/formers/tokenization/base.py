@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken
 
-from formers.errors import CorruptFileError, TextInputError, TokenizerWarning, shorten
+from formers.errors import CorruptFileError, TextInputError, TokenizerWarning, shorten, warn
 from formers.tokenization import calling, converting, decoding, limits, loading, padding, saving
 from formers.tokenization.batch import BatchEncoding
 from formers.tokenization.calling import Columns
@@ -47,6 +46,8 @@ class PreTrainedTokenizerBase(ABC):
     vocab_files_names: ClassVar[dict[str, str]] = {}
     """Constructor argument to the name of the file that it takes."""
     model_input_names: list[str] = ["input_ids", "attention_mask"]  # noqa: RUF012 - instances may have their own
+    padding_side: str = "right"
+    truncation_side: str = "right"
     is_fast: ClassVar[bool] = False
     slow_tokenizer_class: ClassVar[type[PreTrainedTokenizerBase] | None] = None
     SPECIAL_TOKENS_ATTRIBUTES: ClassVar[tuple[str, ...]] = NAMES
@@ -66,10 +67,8 @@ class PreTrainedTokenizerBase(ABC):
         self.model_max_length: int = (
             limits.UNLIMITED if limit is None else limits.maximum("model_max_length", limit)
         )
-        self.padding_side = settings.pop("padding_side", getattr(type(self), "padding_side", "right"))
-        self.truncation_side = settings.pop(
-            "truncation_side", getattr(type(self), "truncation_side", "right")
-        )
+        self.padding_side = settings.pop("padding_side", type(self).padding_side)
+        self.truncation_side = settings.pop("truncation_side", type(self).truncation_side)
         self.pad_token_type_id: int = limits.natural(
             "pad_token_type_id", settings.pop("pad_token_type_id", 0)
         )
@@ -354,7 +353,7 @@ class PreTrainedTokenizerBase(ABC):
         """Warn once in the life of this tokenizer."""
         if key not in self._notices:
             self._notices.add(key)
-            warnings.warn(message, TokenizerWarning, stacklevel=5)
+            warn(message, TokenizerWarning)
 
     def __getattr__(self, name: str) -> Any:
         own: SpecialTokens | None = self.__dict__.get("_special")

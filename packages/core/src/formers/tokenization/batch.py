@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from formers.errors import TextInputError, shorten
-from formers.tokenization.tensors import as_tensor, import_torch
+from formers.tokenization.tensors import converter, import_torch
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +58,8 @@ class BatchEncoding(UserDict[str, Any]):
         self.data = {} if data is None else dict(data)
         self._encodings: list[Encoding] | None = None
         if encoding is not None:
-            self._encodings = list(encoding) if isinstance(encoding, Sequence) else [encoding]
+            many = type(encoding) is list or isinstance(encoding, Sequence)
+            self._encodings = list(encoding) if many else [encoding]  # type: ignore[arg-type, list-item]
         self._n_sequences = n_sequences
         if tensor_type is not None:
             self.convert_to_tensors(tensor_type, prepend_batch_axis)
@@ -113,8 +114,9 @@ class BatchEncoding(UserDict[str, Any]):
         Raises ``TextInputError`` for a field whose rows differ in length.
         """
         if tensor_type is not None:
+            convert = converter(tensor_type)
             for name, value in self.data.items():
-                self.data[name] = as_tensor(name, [value] if prepend_batch_axis else value, tensor_type)
+                self.data[name] = convert(name, [value] if prepend_batch_axis else value)
         return self
 
     def to(self, device: str | torch.device | int, *, non_blocking: bool = False) -> BatchEncoding:

@@ -108,7 +108,10 @@ def call(
         raise TextInputError("text=None: expected text, text_target, or both")
     if cut is None and verbose:
         _notice_length(self, encoded.data["input_ids"])
-    return encoded if return_tensors is None else encoded.convert_to_tensors(return_tensors)
+    if return_tensors is None:
+        return encoded
+    tensors = encoded.convert_to_tensors(return_tensors)
+    return tensors if len(tensors.data["input_ids"]) else _without_rows(tensors)
 
 
 def encode(
@@ -125,6 +128,8 @@ def encode(
     **options: Any,
 ) -> Any:
     """The ids alone: ``tokenizer(...)["input_ids"]``, with the same arguments."""
+    options.setdefault("return_token_type_ids", False)
+    options.setdefault("return_attention_mask", False)
     return self(
         text,
         text_pair,
@@ -177,6 +182,14 @@ def tokenize(
         return encoded.tokens()
     ids: list[int] = encoded.data["input_ids"]
     return self.convert_ids_to_tokens(ids)
+
+
+def _without_rows(tensors: BatchEncoding) -> BatchEncoding:
+    """An empty batch with the dimensions of others: no rows, of no tokens."""
+    shapes = {"offset_mapping": (0, 0, 2), "length": (0,), "overflow_to_sample_mapping": (0,)}
+    for name, tensor in tensors.data.items():
+        tensors.data[name] = tensor.reshape(shapes.get(name, (0, 0)))
+    return tensors
 
 
 def _notice_length(tokenizer: PreTrainedTokenizerBase, ids: list[Any]) -> None:

@@ -24,10 +24,9 @@ def convert_tokens_to_ids(
     """The id of a token, or the ids of several; a token outside the vocabulary has the unknown token's id."""
     if isinstance(tokens, str):
         return _id(self, tokens)
-    try:
-        items = list(tokens)
-    except TypeError:
-        raise TextInputError(f"tokens={shorten(tokens)}: expected a string, or a list of strings") from None
+    if not isinstance(tokens, Iterable):
+        raise TextInputError(f"tokens={shorten(tokens)}: expected a string, or a list of strings")
+    items = list(tokens)
     for index, token in enumerate(items):
         if not isinstance(token, str):
             raise TextInputError(f"tokens[{index}]={shorten(token)}: expected a string")

@@ -18,6 +18,7 @@ from formers.errors import (
     TextInputError,
     TokenizerWarning,
     shorten,
+    warn,
 )
 from formers.files.folder import Folder, read_consistently
 from formers.files.resolve import Source, resolve_folder, resolve_single_file
@@ -105,7 +106,7 @@ def _build(
     if path is not None:
         actual = pipeline.options_of(backend)
         for option in (pipeline.OPTIONS.keys() & given.keys()) - actual.keys():
-            _warn(
+            warn(
                 f"{option}={given[option]!r} has no effect: no stage of the pipeline in {path} has this setting",
                 TokenizerWarning,
             )
@@ -140,7 +141,7 @@ def _follow_pipeline(
         stated[option] = actual[option]
         if value is None or value == actual[option] or option in given:
             continue
-        _warn(
+        warn(
             f"{path.parent / SETTINGS} says {option}={value!r}, but the pipeline in {BACKEND} has "
             f"{actual[option]!r}, which is used. Pass {option}={value!r} to change the pipeline.",
             TokenizerWarning,
@@ -186,7 +187,7 @@ def _warn_of_near_miss(cls: type[PreTrainedTokenizerBase], given: Mapping[str, A
     for name in unknown:
         near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.8)
         if near:
-            _warn(f"{cls.__name__} has no setting {name!r}; did you mean {near[0]!r}?", ConfigWarning)
+            warn(f"{cls.__name__} has no setting {name!r}; did you mean {near[0]!r}?", ConfigWarning)
 
 
 _SETTINGS = frozenset(
@@ -196,9 +197,3 @@ _SETTINGS = frozenset(
         "truncation_side",
     }
 )  # fmt: skip
-
-
-def _warn(message: str, category: type[Warning]) -> None:
-    import warnings
-
-    warnings.warn(message, category, stacklevel=6)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from formers.errors import CorruptFileError, LoadError, TextInputError, TokenizerWarning, shorten
+from formers.errors import CorruptFileError, LoadError, TextInputError, TokenizerWarning, shorten, warn
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -63,13 +63,10 @@ def check_vocabulary(backend: Tokenizer, source: str) -> None:
         )
     largest = max(tokens, default=0)
     if largest > 2 * len(tokens):
-        import warnings
-
-        warnings.warn(
+        warn(
             f"{source}: {len(tokens):,} tokens, but the id of {shorten(tokens[largest])} is {largest:,}; a model "
             "needs an embedding for every id up to it",
             TokenizerWarning,
-            stacklevel=2,
         )
 
 

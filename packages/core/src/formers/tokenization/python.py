@@ -133,8 +133,13 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             first, second = (
                 item if single or (inputs.is_pair(item, words) and len(item) == 2) else (item, None)
             )
-            ids = self._text_to_ids(first, words, split_special_tokens, batch)
-            pair = None if second is None else self._text_to_ids(second, words, split_special_tokens, batch)
+            try:
+                ids = self._text_to_ids(first, words, split_special_tokens)
+                pair = None if second is None else self._text_to_ids(second, words, split_special_tokens)
+            except TextInputError as error:
+                if single:
+                    inputs.explain_single(text, text_pair, words, error)
+                inputs.explain(batch, words, error)
             found = self._cut_rows(ids, pair, add_special_tokens, truncation, columns)
             rows += found if columns.overflow else found[:1]
             samples += [sample] * (len(found) if columns.overflow else 1)
@@ -193,18 +198,13 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         )
         return [int(token_id >= 0) for token_id in marked]
 
-    def _text_to_ids(self, text: Any, words: bool, split_special: bool, batch: Sequence[Any]) -> list[int]:
-        tokens = self._split_tokens(text, words, split_special, batch)
-        return self.convert_tokens_to_ids(tokens)
+    def _text_to_ids(self, text: Any, words: bool, split_special: bool) -> list[int]:
+        return self.convert_tokens_to_ids(list(self._split_tokens(text, words, split_special)))
 
-    def _split_tokens(
-        self, text: Any, words: bool, split_special: bool, batch: Sequence[Any] | None = None
-    ) -> Iterator[str]:
+    def _split_tokens(self, text: Any, words: bool, split_special: bool) -> Iterator[str]:
         """The tokens of a text, or of words, added tokens kept whole."""
         problem = inputs.problem_of(text, words)
         if problem is not None:
-            if batch is not None and len(batch) > 1:
-                inputs.explain(batch, words)
             raise TextInputError(f"text: {problem}")
         for part in text if words else (text,):
             if split_special or self._split_at is None:

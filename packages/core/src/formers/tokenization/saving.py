@@ -102,7 +102,7 @@ def settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         elif name in tokenizer.init_kwargs:
             data[name] = None
     if special.extra:
-        data["extra_special_tokens"] = tokenizer.extra_special_tokens
+        data["additional_special_tokens"] = tokenizer.extra_special_tokens  # the name that 4 and 5 both read
     own = special.own()
     if own:
         data |= {**own, "model_specific_special_tokens": own}

@@ -3,62 +3,94 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any
 
 from formers.errors import MissingExtraError, TextInputError, shorten
 from formers.tokenization.strategies import TensorType, choose
 
-__all__ = ["as_lists", "as_tensor", "import_torch", "is_tensor"]
+__all__ = ["as_lists", "converter", "import_torch", "is_tensor"]
 
 
-def as_tensor(name: str, value: Any, kind: str) -> Any:
-    """``value`` (numbers, nested lists or an array) as a tensor; whole numbers and empty lists become int64.
+def converter(kind: str) -> Callable[[str, Any], Any]:
+    """The function ``(field name, value) -> tensor`` of a library, "pt" or "np".
 
-    Args:
-        name: the field, for the error message.
-        kind: "pt" or "np". Rows of different lengths are an error for "pt", an array of arrays for "np".
+    It takes numbers, nested lists and arrays; whole numbers and empty lists become int64. Rows of different
+    lengths are an error for "pt", and an array of arrays for "np".
 
     Raises:
-        TextInputError: the rows differ in length, or hold something else than numbers.
         MissingExtraError: torch or numpy is not installed.
+        TextInputError: the kind is neither; from the function, a field whose rows differ in length, or hold
+            something else than numbers.
     """
-    library = choose(TensorType, "return_tensors", kind)
-    return _torch_tensor(name, value) if library is TensorType.PYTORCH else _numpy_array(name, value)
-
-
-def _torch_tensor(name: str, value: Any) -> Any:
-    torch = import_torch("return_tensors='pt'")
-    if isinstance(value, torch.Tensor):
-        return value
-    try:
-        if isinstance(value, (list, tuple)) and len(value) > 0 and is_tensor(value[0]):
-            return torch.stack([torch.as_tensor(row) for row in value])
-        tensor = torch.as_tensor(value)
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise _unfit(name, value, error) from error
-    return tensor.to(torch.int64) if tensor.numel() == 0 else tensor
-
-
-def _numpy_array(name: str, value: Any) -> Any:
+    if choose(TensorType, "return_tensors", kind) is TensorType.PYTORCH:
+        return _torch_converter(import_torch("return_tensors='pt'"))
     try:
         import numpy
     except ModuleNotFoundError as error:
         raise _missing("return_tensors='np'", "numpy", error) from error
+    return _numpy_converter(numpy)
+
+
+def _torch_converter(torch: Any) -> Callable[[str, Any], Any]:
+    def convert(name: str, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value
+        numbers = _int64(value)
+        if numbers is not None:
+            tensor = torch.frombuffer(numbers, dtype=torch.int64)
+            return tensor.view(len(value), -1) if type(value[0]) is list else tensor
+        try:
+            if isinstance(value, (list, tuple)) and len(value) > 0 and is_tensor(value[0]):
+                return torch.stack([torch.as_tensor(row) for row in value])
+            tensor = torch.as_tensor(value)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise _unfit(name, value, error) from error
+        return tensor.to(torch.int64) if tensor.numel() == 0 else tensor
+
+    return convert
+
+
+def _numpy_converter(numpy: Any) -> Callable[[str, Any], Any]:
+    def convert(name: str, value: Any) -> Any:
+        try:
+            if isinstance(value, (list, tuple)) and _is_ragged(value):
+                rows = numpy.empty(len(value), dtype=object)
+                rows[:] = [numpy.asarray(row) for row in value]
+                return rows
+            array = numpy.asarray(value)
+        except (ValueError, TypeError) as error:
+            raise _unfit(name, value, error) from error
+        return array.astype(numpy.int64) if array.size == 0 else array
+
+    return convert
+
+
+def _int64(value: Any) -> array[int] | None:
+    """The numbers of a list, or of rows of one length, in one buffer; None for anything else.
+
+    torch reads a buffer in a fifth of the time that it needs for lists.
+    """
+    if type(value) is not list or not value:
+        return None
+    first = value[0]
     try:
-        if isinstance(value, (list, tuple)) and _is_ragged(value):
-            rows = numpy.empty(len(value), dtype=object)
-            rows[:] = [numpy.asarray(row) for row in value]
-            return rows
-        array = numpy.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise _unfit(name, value, error) from error
-    return array.astype(numpy.int64) if array.size == 0 else array
+        if type(first) is int:
+            return array("q", value)
+        if type(first) is not list or not first or type(first[0]) is not int:
+            return None
+        width = len(first)
+        return array("q", chain.from_iterable(value)) if all(len(row) == width for row in value) else None
+    except (TypeError, OverflowError):  # something else than whole numbers, or too large ones
+        return None
 
 
 def is_tensor(value: object) -> bool:
     """Whether ``value`` is an array of torch or numpy; imports neither."""
+    if isinstance(value, (int, list)):
+        return False
     for module, kind in (("torch", "Tensor"), ("numpy", "ndarray")):
         found = sys.modules.get(module)
         if found is not None and isinstance(value, getattr(found, kind, ())):
