@@ -69,7 +69,7 @@ def overhead(pair: tuple[nn.Module, nn.Module], rounds: int) -> Row:
         theirs,
         1 / ratio,
         "ms",
-        f"{ratio:.2f} x its time",
+        f"{ratio:.3f} x its time",
         "<= 0.7 x transformers' time",
         ratio <= 0.7,
     )
@@ -85,7 +85,7 @@ def dense(name: str, pair: tuple[nn.Module, nn.Module], shape: tuple[int, int], 
         theirs,
         speed,
         "ms",
-        f"{speed:.2f} x its speed",
+        f"{speed:.3f} x its speed",
         ">= 1.0 x transformers' speed",
         speed >= 1,
     )

@@ -1,4 +1,4 @@
-"""The code blocks of the README run, from top to bottom, and print what their comments say."""
+"""The code blocks of the READMEs run, from top to bottom, and print what their comments say."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+PAGES = [README, *sorted(README.parent.glob("packages/*/README.md"))]
+BLOCKS = [
+    block
+    for page in PAGES
+    for block in re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+]
 CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"  # the README's name on the hub
 
 
@@ -87,7 +92,7 @@ def test_the_readme_shows_programs_and_a_plugin() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*sorted(README.parent.glob("docs/**/*.md")), README], ids=lambda page: page.name
+    "page", [*sorted(README.parent.glob("docs/**/*.md")), *PAGES], ids=lambda page: page.name
 )
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))

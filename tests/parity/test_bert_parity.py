@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import formers_bert
+from formers.cache import DynamicCache
 
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore:BertLMHeadModel predicts")]
 
@@ -370,6 +371,18 @@ def test_decoding_with_a_cache(oracle: Any, configuration: str, attention: str) 
     for layer in range(ours.config.num_hidden_layers):
         close(our_cache[layer][0], own.layers[layer].keys)
         close(our_cache[layer][1], own.layers[layer].values)
+
+
+def test_a_prefix_of_keys_and_values_for_an_encoder(oracle: Any) -> None:
+    """Prefix tuning gives an encoder a cache as well."""
+    ours, theirs = make_pair(oracle, "BertModel")
+    ids = make_batch(ours.config, Task(), "none").tensors["input_ids"]
+    prefix = [(torch.randn(4, 4, 3, 6).double(), torch.randn(4, 4, 3, 6).double()) for _ in range(2)]
+    mask = torch.ones(4, 3 + ids.shape[1])
+    found = ours(ids, attention_mask=mask, past_key_values=DynamicCache(prefix))
+    expected = theirs(ids, attention_mask=mask, past_key_values=oracle.DynamicCache(prefix))
+    close(found[0], expected[0])
+    assert found.past_key_values is None
 
 
 def masks(rows: int, length: int) -> dict[str, Tensor]:

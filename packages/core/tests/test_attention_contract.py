@@ -179,6 +179,8 @@ def test_checkpointed_layers_pass_all_gradients_to_a_shared_bias(
         (2, None, True, False, (True, False)),
         (4, "2-D", True, False, (True, False)),
         (4, "2-D", False, False, (True, False)),
+        (4, "all real", True, False, (False, True)),
+        (4, "all real", False, False, (False, False)),
         (4, None, True, True, (True, False)),
         (4, None, False, True, (True, False)),
     ],
@@ -202,11 +204,9 @@ def test_sdpa_gets_no_mask_it_does_not_need(
 
     monkeypatch.setattr(sdpa, "scaled_dot_product_attention", spy)
     ask = Layout.padded(2, query)
-    answer = (
-        ask
-        if query == 4 and mask is None
-        else Layout.padded(2, 4, None if mask is None else torch.ones(2, 4))
-    )
+    real = torch.ones(2, 4)
+    real[1, 2] = mask != "2-D"
+    answer = ask if query == 4 and mask is None else Layout.padded(2, 4, None if mask is None else real)
     q = torch.randn(2 * query, 2, 4)
     k, v = torch.randn(8, 2, 4), torch.randn(8, 2, 4)
     bias = DenseBias(torch.randn(1, 2, query, 4)) if biased else None

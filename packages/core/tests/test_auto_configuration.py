@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from formers import AutoConfig, PreTrainedConfig
+from formers import Architecture, AutoConfig, PreTrainedConfig
 from formers.errors import ConfigValidationError, LoadError, PluginConflictError, UnknownModelTypeError
 from formers.plugins import catalogue, registry
 
@@ -15,6 +15,10 @@ from formers.plugins import catalogue, registry
 class AcmeConfig(PreTrainedConfig):
     model_type = "auto-acme"
     size: int = 4
+
+
+class PairConfig(PreTrainedConfig):
+    model_type = "auto-pair"
 
 
 @pytest.fixture(autouse=True)
@@ -69,6 +73,12 @@ def test_the_old_singular_spelling_of_the_documentation(tmp_path: Path) -> None:
     assert config.output_attention == True  # type: ignore[attr-defined] # noqa: E712 - as it is printed there
     assert config.output_attentions is True
     assert unused == {"foo": False}
+
+
+def test_an_alias_is_a_type_like_any_other(tmp_path: Path) -> None:
+    """Several model types may share one configuration class; nothing is wrong with their files."""
+    registry.register(Architecture("auto-pair", config=f"{__name__}:PairConfig", aliases=("auto-twin",)))
+    assert type(AutoConfig.from_pretrained(write(tmp_path, model_type="auto-twin"))) is PairConfig
 
 
 def test_for_model() -> None:

@@ -201,11 +201,9 @@ def test_without_a_path_a_configuration_is_needed() -> None:
         AutoModel.from_pretrained(None, state_dict={})
 
 
-@pytest.mark.parametrize("option", ["from_tf", "from_flax"])
-def test_other_frameworks_are_refused(folder: str, option: str) -> None:
-    with pytest.raises(LoadError, match=f"{option}=True: TensorFlow and Flax checkpoints are not supported"):
-        AutoModel.from_pretrained(folder, **{option: True})
-    assert AutoModel.from_pretrained(folder, **{option: False}).kwargs == {}
+@pytest.mark.parametrize("option", ["from_tf", "from_flax", "quantization_config"])
+def test_what_the_model_refuses_reaches_it(folder: str, option: str) -> None:
+    assert AutoModel.from_pretrained(folder, **{option: True}).kwargs == {option: True}
 
 
 def test_configuration_and_weights_are_of_one_save(folder: str) -> None:

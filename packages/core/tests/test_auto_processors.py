@@ -160,3 +160,30 @@ def test_registration_is_checked(auto: Any) -> None:
 def test_an_image_processor_class_is_needed() -> None:
     with pytest.raises(ValueError, match="give a slow or a fast"):
         AutoImageProcessor.register(EyeConfig)
+
+
+@pytest.mark.parametrize("auto", FACTORIES)
+@pytest.mark.parametrize("trusted", [False, True])
+def test_code_in_the_folder_is_never_run(tmp_path: Path, auto: Any, trusted: bool) -> None:
+    folder = write(tmp_path, auto_map={auto.__name__: "code.Eye"})
+    said = "is not supported yet" if trusted else "does not run it"
+    with pytest.raises(UnsupportedHeadError, match=rf"brings its own code \(auto_map\)(.|\n)*{said}"):
+        auto.from_pretrained(folder, trust_remote_code=trusted)
+    auto.register(EyeConfig, Extractor)
+    assert type(auto.from_pretrained(folder, trust_remote_code=trusted)) is Extractor
+
+
+@pytest.mark.parametrize("auto", [AutoFeatureExtractor, AutoImageProcessor, AutoVideoProcessor])
+def test_the_configuration_beside_a_single_file_decides(tmp_path: Path, auto: Any) -> None:
+    auto.register(EyeConfig, Extractor)
+    path = Path(write(tmp_path, size=3)) / "preprocessor_config.json"
+    with pytest.warns(FutureWarning, match="resume_download") as warned:
+        assert auto.from_pretrained(path, resume_download=True).size == 3
+    assert len(warned) == 1
+
+
+def test_an_error_shows_no_role_of_the_registry(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedHeadError) as error:
+        AutoImageProcessor.from_pretrained(write(tmp_path))
+    assert "AutoImageProcessor has no class for model type 'auto-eye'" in str(error.value)
+    assert ":fast" not in str(error.value)

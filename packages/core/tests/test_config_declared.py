@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from formers.config import PreTrainedConfig, PretrainedConfig, field
-from formers.errors import ConfigValidationError, ConfigWarning
+from formers.errors import ConfigValidationError, ConfigWarning, UnknownModelTypeError
+from formers.plugins import registry
 
 
 class NewConfig(PreTrainedConfig):
@@ -352,17 +353,21 @@ def test_a_class_without_defaults() -> None:
 
 
 def test_a_nested_class_that_chooses_by_type() -> None:
-    class Chooser:
-        @staticmethod
-        def for_model(model_type: str, **kwargs: Any) -> Any:
-            return {"pair_text": TextConfig}[model_type](**kwargs)
-
     class ComposedConfig(PreTrainedConfig):
-        sub_configs: ClassVar[dict[str, type | str]] = {"encoder": Chooser}
-        has_no_defaults_at_init = True
+        sub_configs: ClassVar[dict[str, type | str]] = {"encoder": "formers.auto.configuration:AutoConfig"}
 
-    config = ComposedConfig.from_dict({"encoder": {"model_type": "pair_text", "width": 5}})
-    assert config.encoder == TextConfig(width=5)
+    with registry.temporary_registrations():
+        registry.register_config("pair_text", TextConfig)
+        stored = {"model_type": "pair_text", "width": 5, "max_length": 20, "attn_implementation": "a/kernel"}
+        config = ComposedConfig.from_dict({"encoder": stored})
+        assert config.encoder.width == 5
+        assert config.encoder.generation_parameters() == {"max_length": 20}
+        assert config.encoder._attn_implementation is None, "a file does not choose it, however deep"
+        assert ComposedConfig(encoder={"model_type": "pair_text"}).encoder == TextConfig()
+        with pytest.raises(UnknownModelTypeError, match=r"'pair_txet'(.|\n)*encoder of ComposedConfig"):
+            ComposedConfig.from_dict({"encoder": {"model_type": "pair_txet"}})
+    with pytest.raises(ConfigValidationError, match="ComposedConfig: encoder: there is no model_type"):
+        ComposedConfig()
 
 
 # -- objects -------------------------------------------------------------------------------------------------

@@ -197,7 +197,8 @@ print(json.dumps({{"opened": opened, "commit": folder.path.name, "message": mess
 """,
         **environment,
     )
-    assert answer["opened"] == []
+    # The urllib3 of older clients makes a socket when it is imported, to see whether there is IPv6.
+    assert set(answer["opened"]) <= {"socket.__new__"}
     assert answer["commit"] == FIRST
     assert next(iter([*environment, *options])) in answer["message"]
 

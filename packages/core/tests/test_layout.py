@@ -106,7 +106,7 @@ def test_a_floating_4d_mask_is_added_and_forbids_where_it_is_low(low: float) -> 
 
 
 @pytest.mark.parametrize(
-    "shape", [(1, 3), (1, 5), (2, 4), (4,), (1, 1, 4, 5), (1, 3, 4), (2, 1, 4, 4), (1, 1, 1, 4)]
+    "shape", [(1, 3), (1, 5), (2, 4), (4,), (1, 1, 4, 5), (1, 3, 4), (2, 1, 4, 4), (1, 1, 2, 4)]
 )
 def test_a_wrong_shape_names_both_shapes(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"attention_mask has shape .*expected .*\(1, 4\)") as error:
@@ -172,3 +172,27 @@ def test_no_compiled_graph_is_broken_by_looking_at_values() -> None:
     mask = torch.tensor([[0.0, 1, 1, 1], [1, 1, 0, 0]])
     compiled = torch.compile(forward, backend="aot_eager", fullgraph=True)
     assert torch.equal(compiled(mask), forward(mask))
+
+
+def test_a_mask_that_hides_nothing_is_dropped_where_values_may_be_looked_at() -> None:
+    assert Layout.padded(2, 3, torch.ones(2, 3)).all_real_known
+    assert not Layout.padded(2, 3, torch.tensor([[1, 1, 1], [1, 1, 0]])).all_real_known
+    assert Layout.padded(2, 3, torch.ones(2, 3, device="meta")).mask is not None
+
+
+def test_a_4d_mask_may_be_one_row_for_all_queries() -> None:
+    mask = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]])
+    layout = Layout.from_attention_mask(mask[:, None, None], BATCH, LENGTH)
+    assert torch.equal(layout.pairwise, mask.bool()[:, None, None].expand(2, 1, LENGTH, LENGTH))
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated", "ignore::torch.jit.TracerWarning")
+def test_values_are_not_looked_at_where_they_would_be_frozen() -> None:
+    def forward(mask: torch.Tensor) -> torch.Tensor:
+        return Layout.padded(2, 4, mask).real(torch.float32)
+
+    mask = torch.tensor([[0.0, 1, 1, 1], [1, 1, 0, 0]])
+    traced = torch.jit.trace(forward, torch.ones(2, 4))  # type: ignore[no-untyped-call]
+    assert torch.equal(traced(mask), mask)
+    together = torch.vmap(lambda row: Layout.padded(1, 4, row[None]).real(torch.float32)[0])
+    assert torch.equal(together(mask), mask)

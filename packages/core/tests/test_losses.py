@@ -139,3 +139,13 @@ def test_next_token_labels_stay_inside_what_is_real() -> None:
 def test_next_token_labels_do_not_cross_documents() -> None:
     layout = Layout.packed(torch.tensor([0, 3, 3, 5]), 3, 5)
     assert next_token_labels(torch.tensor([1, 2, 3, 4, 5]), layout).tolist() == [2, 3, -100, 5, -100]
+
+
+def test_gradients_of_single_examples() -> None:
+    def loss(logits: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+        return cross_entropy_term(logits[None], label[None]).mean()
+
+    logits, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 0])
+    each = torch.vmap(torch.func.grad(loss))(logits, labels)
+    expected = logits.softmax(-1) - torch.nn.functional.one_hot(labels, 3)
+    torch.testing.assert_close(each, expected)

@@ -16,7 +16,7 @@ def test_the_report_names_the_implementation_of_each_kind_of_call() -> None:
     assert "No attention call" in str(model.attention_report())
     model(ids())
     model.train()
-    model(ids(), attention_mask=torch.ones_like(ids()))
+    model(ids(), attention_mask=torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]]))
     report = model.attention_report()
     assert report.names() == ["sdpa"]
     assert [request.phase for request, _ in report] == ["encode", "train"]
@@ -58,3 +58,10 @@ def test_the_environment_names_one_for_models_that_name_none(monkeypatch: pytest
     model = ToyModel(ToyConfig()).eval()
     model(ids())
     assert model.attention_report().names() == ["eager"]
+
+
+def test_a_mask_for_another_number_of_heads_is_refused() -> None:
+    model = ToyModel(ToyConfig())
+    model(ids(), attention_mask=torch.ones(2, 2, 4, 4, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"shape \(2, 3, 4, 4\); expected .* with 2 heads"):
+        model(ids(), attention_mask=torch.ones(2, 3, 4, 4, dtype=torch.bool))

@@ -189,7 +189,9 @@ def test_keyword_arguments_override_the_configuration_and_the_rest_constructs(fo
 def test_an_explicit_configuration_is_left_alone(folder: Path) -> None:
     config = ToyConfig(num_labels=4)
     model = ToyForSequenceClassification.from_pretrained(folder, config=config, bias=False)
-    assert model.config is config
+    assert model.classifier.out_features == 4
+    model.set_attn_implementation("eager")
+    assert config._attn_implementation is None
     with pytest.raises(TypeError, match="num_labels"):
         ToyForSequenceClassification.from_pretrained(folder, config=config, num_labels=9)
 
@@ -198,6 +200,8 @@ def test_a_configuration_may_be_a_path(folder: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text((folder / "config.json").read_text())
     assert ToyForMaskedLM.from_pretrained(folder, config=str(other)).config.vocab_size == 32
+    model = ToyForMaskedLM.from_pretrained(folder, config=folder, cache_dir=tmp_path, output_attentions=True)
+    assert model.config.output_attentions
 
 
 def test_a_single_weights_file_needs_a_configuration(folder: Path) -> None:
@@ -231,6 +235,23 @@ def test_a_broken_weights_file_is_named(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(b"")
     with pytest.raises(CorruptFileError, match=r"model\.safetensors"):
         ToyForMaskedLM.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("argument", ["quantization_config", "load_in_8bit", "key_mapping", "tp_plan"])
+def test_what_loading_cannot_do_is_refused_unless_it_asks_for_nothing(folder: Path, argument: str) -> None:
+    with pytest.raises(ValueError, match=rf"{argument}=\{{'a': 1\}} is not supported"):
+        ToyForMaskedLM.from_pretrained(folder, **{argument: {"a": 1}})
+    assert ToyForMaskedLM.from_pretrained(folder, **{argument: None}).config.model_type == "toy"
+
+
+def test_the_configuration_names_the_dtype_of_the_weights(folder: Path) -> None:
+    assert ToyForMaskedLM.from_pretrained(folder, dtype="bfloat16").config.dtype == torch.bfloat16
+    config = ToyConfig()
+    weights = ToyForMaskedLM(config).state_dict()
+    assert (
+        ToyForMaskedLM.from_pretrained(None, config=config, state_dict=weights).config.dtype == torch.float32
+    )
+    assert config.dtype is None
 
 
 @pytest.mark.parametrize("argument", ["from_tf", "from_flax"])
@@ -392,3 +413,12 @@ def test_weights_may_be_copied_out_of_the_file(folder: Path) -> None:
     model = ToyForMaskedLM.from_pretrained(folder, disable_mmap=True)
     (folder / "model.safetensors").write_bytes(b"")
     assert torch.isfinite(model(torch.zeros(1, 2, dtype=torch.long)).logits).all()
+
+
+def test_saving_takes_what_transformers_takes_and_refuses_misspelt_arguments(tmp_path: Path) -> None:
+    model = ToyModel(ToyConfig())
+    model.save_pretrained(tmp_path / "a", token=None, save_peft_format=True, save_original_format=True)
+    assert (tmp_path / "a" / "config.json").is_file()
+    with pytest.raises(TypeError, match="max_shard, repo_id, but push_to_hub is not set"):
+        model.save_pretrained(tmp_path / "b", repo_id="x", max_shard="1KB")
+    assert not (tmp_path / "b").exists()

@@ -112,6 +112,34 @@ def test_pruning_outside_the_model_is_refused(heads: dict[int, list[int]], match
         ToyModel(ToyConfig()).prune_heads(heads)
 
 
+def test_negative_layers_count_from_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ToyModel(ToyConfig(num_hidden_layers=3))
+    asked: dict[int, set[int]] = {}
+    monkeypatch.setattr(model, "_prune_heads", asked.update)
+    model.prune_heads({-1: [0], 2: [1], 0: [1]})
+    assert asked == {0: {1}, 2: {0, 1}}
+    assert model.config.pruned_heads == {0: [1], 2: [0, 1]}
+
+
+def test_whether_a_class_generates_can_be_asked_of_the_class() -> None:
+    assert not ToyModel.can_generate()
+    assert not ToyModel(ToyConfig()).can_generate()
+    assert type("Talker", (ToyModel,), {"generate": lambda self: None}).can_generate()
+
+
+def test_resizing_draws_new_rows_of_a_tied_weight_once() -> None:
+    tied, bare = ToyForMaskedLM(ToyConfig()), ToyModel(ToyConfig())
+    bare.load_state_dict(tied.toy.state_dict())
+    tied.head.bias = None
+    torch.manual_seed(1)
+    tied.resize_token_embeddings(40)
+    after_tied = torch.rand(())
+    torch.manual_seed(1)
+    bare.resize_token_embeddings(40)
+    assert torch.equal(torch.rand(()), after_tied)
+    assert torch.equal(bare.embeddings.weight, tied.toy.embeddings.weight)
+
+
 def test_counts() -> None:
     model = ToyForMaskedLM(ToyConfig())
     total = sum(parameter.numel() for parameter in model.parameters())
@@ -188,3 +216,20 @@ def test_loss_terms_add_up_over_any_split() -> None:
 def test_loss_terms_need_labels() -> None:
     with pytest.raises(ValueError, match="labels"):
         ToyForMaskedLM(ToyConfig()).loss_terms(input_ids=torch.zeros(1, 2, dtype=torch.long))
+
+
+def test_weights_can_be_drawn_anew_and_stay_tied() -> None:
+    model = ToyForMaskedLM(ToyConfig())
+    before = model.head.weight.clone()
+    model.init_weights()
+    assert not torch.equal(model.head.weight, before)
+    assert model.head.weight is model.toy.embeddings.weight
+
+
+def test_gradients_flow_through_frozen_embeddings_only_while_required() -> None:
+    model = ToyModel(ToyConfig()).requires_grad_(False)
+    ids = torch.arange(8).reshape(2, 4)
+    model.enable_input_require_grads()
+    assert model(ids).last_hidden_state.requires_grad
+    model.disable_input_require_grads()
+    assert not model(ids).last_hidden_state.requires_grad

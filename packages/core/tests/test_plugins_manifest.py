@@ -63,8 +63,23 @@ def test_equality_copies_and_pickles() -> None:
 
 
 def test_unknown_fields_are_refused() -> None:
-    with pytest.raises(TypeError, match="tokeniser"):
+    with pytest.raises(TypeError, match=r"Architecture of API 1\.0 has no field 'tokeniser'"):
         manifest(tokeniser="acme:T")
+    newer = f"{API_VERSION[0]}.{API_VERSION[1] + 1}"
+    assert manifest(api=newer, invented_later="acme:T").api == newer, (
+        "refused by the registry, with both versions"
+    )
+
+
+def test_a_type_may_have_tokenizers_only() -> None:
+    architecture = Architecture("acme-text", slow_tokenizer="acme.tokenization:Slow")
+    assert architecture.config is None
+    assert architecture.auto_names == ("AutoTokenizer",)
+    assert architecture.references("AutoConfig") == architecture.references("AutoTokenizer") == ()
+    assert pickle.loads(pickle.dumps(architecture)) == architecture
+    for nothing in ({}, {"tokenizer": "acme:T", "auto": {"AutoModel": "acme:M"}}):
+        with pytest.raises(ConfigValidationError, match="config=None is not a reference"):
+            Architecture("acme-text", **nothing)
 
 
 @pytest.mark.parametrize(

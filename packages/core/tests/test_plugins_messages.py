@@ -86,14 +86,16 @@ def test_another_plugin_interface() -> None:
         f"Plugin formers-toy 1.0.0 needs formers plugin API 2.0, but formers {__version__} has 1.0.\n"
         "Upgrade the core: pip install -U formers"
     )
+    assert messages.api_mismatch("The architecture 'toy'", None, (0, 9)).endswith(
+        "\nBring it up to date, then give it api='1.0'."
+    )
 
 
 def test_code_in_a_folder() -> None:
     text = messages.remote_code("acme", "/models/acme/config.json", trusted=True)
     assert text.splitlines()[0] == (
-        "/models/acme/config.json brings its own code for model type 'acme' (auto_map), and no installed plugin "
-        "provides that type. trust_remote_code=True is not supported yet: formers runs no code out of a "
-        "model's folder."
+        "/models/acme/config.json brings its own code (auto_map), and no installed plugin provides model type "
+        "'acme'. trust_remote_code=True is not supported yet: formers runs no code out of a model's folder."
     )
     assert "Make it a plugin" in text
     assert "formers does not run it." in messages.remote_code("acme", "config.json", trusted=False)

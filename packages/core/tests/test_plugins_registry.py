@@ -228,6 +228,38 @@ def test_another_plugin_interface_is_refused_naming_both_versions(site: Site, ap
         registry_of().register(Architecture("future", config="m:C", api=api))
 
 
+def test_a_field_of_a_newer_interface_is_a_matter_of_versions(site: Site) -> None:
+    plugin(site, "reg-newer", "newer", extra='api="1.99", invented_later=3')
+    with pytest.raises(PluginLoadError, match=r"reg-newer 1\.0\.0 needs formers plugin API 1\.99"):
+        registry_of(site).architecture_for("newer")
+
+
+def test_a_type_of_tokenizers_only_has_no_configuration(site: Site) -> None:
+    plugin(site, "reg-text", "whole-text")
+    site.module(
+        "reg_text.plugin",
+        'from formers import Architecture\nARCHITECTURE = Architecture("whole-text", tokenizer="reg_text.tok:T")\n',
+    )
+    registry = registry_of(site)
+    with pytest.raises(
+        UnsupportedHeadError, match=r"'whole-text' \(plugin reg-text 1\.0\.0\) has tokenizers only"
+    ):
+        registry.config_class_for("whole-text")
+    config: Any = type("Own", (), {"model_type": "whole-text"})()
+    assert registry.heads_for(config) == ["AutoTokenizer"]
+    with pytest.raises(UnsupportedHeadError, match="AutoModel has no class for model type 'whole-text'"):
+        registry.auto_class_for("AutoModel", config)
+    with registry.attribution("whole-text"):
+        pass
+
+
+def test_a_registered_reference_that_cannot_be_imported_says_whose_it_is() -> None:
+    registry = registry_of()
+    registry.register(Architecture("mine", config="reg_missing.configuration:Config"))
+    with pytest.raises(PluginLoadError, match=r"'mine' registered in this process names 'reg_missing\.conf"):
+        registry.config_class_for("mine")
+
+
 def test_strict_mode_fails_at_the_first_question(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     site.dist("formers-broken", models={"broken": "strictly_missing:A"})
     plugin(site, "reg-strict", "strict")

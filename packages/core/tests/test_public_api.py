@@ -66,6 +66,7 @@ def test_a_name_that_nobody_has_is_an_attribute_error(name: str) -> None:
         ("TFAutoModelForMaskedLM", "Use AutoModelForMaskedLM."),
         ("FlaxAutoModelForSeq2SeqLM", "Use AutoModelForSeq2SeqLM."),
         ("TFAutoModelWithLMHead", "Use AutoModelWithLMHead."),
+        ("TFPreTrainedModel", "Use PreTrainedModel."),
         ("TFAutoSomething", "no 'TFAutoSomething'"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from small_tokenizer import NAMES, ROLES, folder_of, pipeline
 
 from formers import (
     Architecture,
+    AutoConfig,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedTokenizer,
@@ -57,6 +59,14 @@ class PlainTokenizer(PreTrainedTokenizerFast):
     pass
 
 
+class WholeTextTokenizer(PreTrainedTokenizerFast):
+    pass
+
+
+class WholeTextCTCTokenizer(PreTrainedTokenizerFast):
+    pass
+
+
 ACME = Architecture(
     "acme",
     config=f"{__name__}:AcmeConfig",
@@ -68,8 +78,6 @@ ACME = Architecture(
 
 @pytest.fixture(autouse=True)
 def _forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    import sys
-
     monkeypatch.setitem(
         sys.modules, __name__, sys.modules.get(__name__) or sys.modules[AcmeConfig.__module__]
     )
@@ -224,6 +232,31 @@ def test_registering(tmp_path: Path) -> None:
         AutoTokenizer.register(AcmeConfig, fast_tokenizer_class=PlainTokenizer)
     AutoTokenizer.register(AcmeConfig, fast_tokenizer_class=PlainTokenizer, exist_ok=True)
     assert type(AutoTokenizer.from_pretrained(folder)) is PlainTokenizer
+
+
+def test_the_argument_of_transformers_5_takes_either_kind(tmp_path: Path) -> None:
+    folder = write(folder_of(tmp_path / "f"), "config.json", model_type="acme")
+    (folder / "vocab.txt").write_text("a b")
+    registry.register_config("acme", AcmeConfig)
+    AutoTokenizer.register(AcmeConfig, tokenizer_class=AcmeTokenizer)
+    assert type(AutoTokenizer.from_pretrained(folder)) is AcmeTokenizer
+    AutoTokenizer.register(AcmeConfig, tokenizer_class=PlainTokenizer)
+    assert type(AutoTokenizer.from_pretrained(folder)) is PlainTokenizer
+
+
+@pytest.mark.parametrize("name", ["WholeTextTokenizer", "WholeTextCTCTokenizer"])
+def test_a_type_that_has_tokenizers_only(name: str, tmp_path: Path) -> None:
+    """It is found by the class in the settings, beside the configuration of a model of another type."""
+    registry.register(Architecture("whole_text", tokenizer=f"{__name__}:{name}"))
+    registry.register(ACME)
+    folder = write(folder_of(tmp_path / "f", tokenizer_class=name), "config.json", model_type="acme")
+    assert type(AutoTokenizer.from_pretrained(folder)) is globals()[name]
+    own = write(folder_of(tmp_path / "g"), "config.json", model_type="whole_text")
+    AutoTokenizer.register(AcmeConfig, AcmeTokenizer, exist_ok=True)
+    assert type(AutoTokenizer.from_pretrained(own)) is globals()[name]
+    assert type(AutoTokenizer.from_pretrained(own, tokenizer_type="whole_text")) is globals()[name]
+    with pytest.raises(UnsupportedHeadError, match=r"'whole_text' .* has tokenizers only"):
+        AutoConfig.from_pretrained(own)
 
 
 def test_only_a_slow_class(tmp_path: Path) -> None:

@@ -134,6 +134,25 @@ def test_pruned_layers_keep_their_numbering() -> None:
         model.prune_heads({1: [4]})
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_all_heads_of_a_layer_may_go(attention: str) -> None:
+    model = BertModel.from_config(tiny_config(), attn_implementation=attention).eval()
+    expected = BertModel.from_config(model.config, attn_implementation="eager").eval()
+    expected.load_state_dict(model.state_dict())
+    expected = expected(IDS, head_mask=torch.tensor([[1.0, 1.0], [0.0, 0.0]]))[0]
+    model.prune_heads({-1: [0, 1]})
+    torch.testing.assert_close(model(IDS)[0], expected)
+    model(IDS)[0].sum().backward()
+
+
+def test_a_head_mask_does_not_fit_a_pruned_model() -> None:
+    model = BertModel(tiny_config())
+    model.prune_heads({0: [1]})
+    with pytest.raises(ValueError, match="prune the masked heads as well"):
+        model(IDS, head_mask=torch.ones(2))
+
+
 @pytest.mark.parametrize("options", [{}, {"is_decoder": True, "add_cross_attention": True}])
 def test_layers_take_hidden_states_with_any_leading_axes(options: dict[str, Any]) -> None:
     """The linear maps and the feed-forward block know no batch; only attention reads the layout."""

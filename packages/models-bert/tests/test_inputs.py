@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from formers.cache import DynamicCache
+from formers.errors import FormersWarning
 from formers.layout import Layout
 from formers_bert import BertForMaskedLM, BertForQuestionAnswering, BertForTokenClassification, BertModel
 from formers_bert.configuration import tiny_config
@@ -42,6 +43,7 @@ def decoder() -> BertModel:
             {"input_ids": IDS, "position_ids": torch.tensor([[0, 1, 2, 32]])},
             r"position_ids holds 32 at \[0, 3\]",
         ),
+        ({"input_ids": torch.ones(2, 0, dtype=torch.int64)}, "the input has no tokens"),
         ({"input_ids": torch.ones(1, 33, dtype=torch.int64)}, r"33 tokens long.*positions for 32"),
         (
             {"input_ids": IDS, "inputs_embeds": torch.zeros(2, 4, 16)},
@@ -80,6 +82,26 @@ def test_a_mask_beside_a_cache_counts_the_cached_tokens(decoder: BertModel) -> N
         decoder(IDS[:, :1], attention_mask=torch.ones(2, 1), past_key_values=cache)
 
 
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (torch.tensor([0, 1, 2]), r"cache_position has shape \(3,\); expected \[length\] = \(4,\)"),
+        (torch.tensor([29, 30, 31, 32]), r"position_ids holds 32 at \[0, 3\]"),
+    ],
+)
+def test_columns_that_do_not_fit(decoder: BertModel, columns: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decoder(IDS, cache_position=columns)
+
+
+def test_a_document_that_is_too_long(model: BertModel) -> None:
+    layout = Layout.packed(torch.tensor([0, 33, 35]), 64, 35)
+    with pytest.raises(ValueError, match=r"position_ids holds 32 at \[32\]"):
+        model(torch.ones(35, dtype=torch.int64), layout)
+    fitting = Layout.packed(torch.tensor([0, 30, 35]), 64, 35)  # a bucket may be longer than the documents
+    assert model(torch.ones(35, dtype=torch.int64), fitting)[0].shape == (35, 16)
+
+
 def test_masks_and_states_of_the_encoder(decoder: BertModel) -> None:
     states = torch.zeros(2, 3, 16)
     with pytest.raises(ValueError, match=r"encoder_attention_mask has shape \(2, 4\)"):
@@ -107,6 +129,8 @@ def test_a_cache_under_gradient_checkpointing() -> None:
     model = BertModel(tiny_config(is_decoder=True))
     model.gradient_checkpointing_enable()
     assert model(IDS).past_key_values is None
+    with pytest.warns(FormersWarning, match="use_cache=True has no effect"):
+        assert model(IDS, use_cache=True).past_key_values is None
     with pytest.raises(ValueError, match="gradient checkpointing"):
         model(IDS, past_key_values=DynamicCache())
 

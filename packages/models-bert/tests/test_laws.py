@@ -129,10 +129,17 @@ def test_the_loss_of_packed_documents_equals_that_of_padded_rows(name: str) -> N
     close(packed.loss, model(ids, mask, labels=labels).loss)
 
 
-def test_relative_positions_cannot_be_packed_yet() -> None:
-    model = build("BertModel", position_embedding_type="relative_key")
-    with pytest.raises(ValueError, match="packed batch needs absolute positions"):
-        model(tokens(5), Layout.packed(torch.tensor([0, 2, 5]), 3, 5))
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"position_embedding_type": "relative_key"}, "needs absolute positions"),
+        ({"is_decoder": True}, "use_cache=False"),
+    ],
+)
+def test_what_cannot_be_packed_yet(options: dict[str, Any], message: str) -> None:
+    model = build("BertModel", **options)
+    with pytest.raises(ValueError, match=message):
+        model(tokens(5), Layout.packed(torch.tensor([0, 2, 5]), 3, 5), use_cache=True)
 
 
 def caches(model: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import formers_bert
 from formers.cache import DynamicCache, EncoderDecoderCache
 from formers.errors import FormersWarning
+from formers.layout import Layout
 from formers_bert import BertForMaskedLM, BertForMultipleChoice, BertModel
 from formers_bert.configuration import tiny_config
 
@@ -280,3 +281,11 @@ def test_the_choices_of_a_question_are_scored_one_by_one() -> None:
     torch.testing.assert_close(logits[1, 2], model(choices[1:2, 2:3]).logits[0, 0])
     with pytest.raises(ValueError, match=r"\[batch, choices, length\]"):
         model(choices[0])
+
+
+def test_a_packed_batch_is_not_cached_by_default() -> None:
+    model = build("BertLMHeadModel").eval()
+    packed = Layout.packed(torch.tensor([0, 4, 6]), 4, 6)
+    output = model(IDS[0], packed)
+    assert output.past_key_values is None
+    torch.testing.assert_close(output.logits[:4], model(IDS[:1, :4]).logits[0])

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-__all__ = ["Layout"]
+__all__ = ["Layout", "may_look_at"]
 
 # An additive mask forbids where it is this low: such a score has probability 0 beside any that is allowed.
 _FORBIDDEN = -1e4
@@ -26,7 +26,8 @@ class Layout:
     Attributes:
         batch: number of rows; of documents when packed.
         length: padded length of a row; the longest document when packed.
-        mask: bool [batch, length], True where a token is real; None where all are, or when packed.
+        mask: bool [batch, length], True where a token is real; None when packed, and where all are (seen on the
+            CPU, known elsewhere only if no mask was given).
         cu_seqlens: int32 [batch + 1], where each document begins and the last one ends; None when padded.
         pairwise: bool [batch | 1, heads | 1, queries, length], which query may read which position; None
             unless the caller gave a 3-D or 4-D mask. It is complete: a causal model adds nothing to it, as in
@@ -61,7 +62,9 @@ class Layout:
             raise _wrong_shape(mask, f"[batch, length] = ({batch}, {length})")
         if device is not None and mask.device != device:
             mask = mask.to(device)
-        return cls(batch, length, mask=_as_bool(mask), device=mask.device)
+        mask = _as_bool(mask)
+        hides_nothing = may_look_at(mask) and bool(mask.all())  # then the fastest kernels can serve
+        return cls(batch, length, mask=None if hides_nothing else mask, device=mask.device)
 
     @classmethod
     def from_attention_mask(
@@ -77,7 +80,7 @@ class Layout:
 
         Args:
             mask: [batch, length] or [batch, queries, length], nonzero = attend, of any dtype; or
-                [batch | 1, heads | 1, queries, length], where bool and integers say the same, and floating
+                [batch | 1, heads | 1, queries | 1, length], where bool and integers say the same, and floating
                 values are added to the scores (0 = attend, at or below -10000 = never).
             batch: rows.
             length: positions that may be attended to, cached ones included.
@@ -94,7 +97,13 @@ class Layout:
         queries = length if queries is None else queries
         if mask.dim() == 3 and mask.shape == (batch, queries, length):
             return cls(batch, length, pairwise=_as_bool(mask)[:, None], device=mask.device)
-        if mask.dim() == 4 and mask.shape[0] in (1, batch) and mask.shape[2:] == (queries, length):
+        if (
+            mask.dim() == 4
+            and mask.shape[0] in (1, batch)
+            and mask.shape[2:] in ((queries, length), (1, length))
+        ):
+            if mask.shape[2] != queries:
+                mask = mask.expand(-1, -1, queries, -1)
             if not mask.is_floating_point():
                 return cls(batch, length, pairwise=_as_bool(mask), device=mask.device)
             _check_additive(mask)
@@ -104,7 +113,7 @@ class Layout:
             mask,
             f"[batch, length] = ({batch}, {length}), "
             f"[batch, queries, length] = ({batch}, {queries}, {length}) or "
-            f"[batch or 1, heads or 1, queries, length] = ({batch}, *, {queries}, {length})",
+            f"[batch or 1, heads or 1, queries or 1, length] = ({batch}, *, {queries}, {length})",
         )
 
     @classmethod
@@ -129,7 +138,7 @@ class Layout:
                 f"cu_seqlens has shape {tuple(cu_seqlens.shape)} and dtype {cu_seqlens.dtype}; expected "
                 "[documents + 1] integers."
             )
-        if _may_look_at(cu_seqlens):
+        if may_look_at(cu_seqlens):
             bounds = cu_seqlens.tolist()
             steps = [end - start for start, end in pairwise(bounds)]
             if bounds[0] != 0 or bounds[-1] != total or min(steps, default=0) < 0:
@@ -249,15 +258,20 @@ class Layout:
         return self._slots
 
 
-def _may_look_at(tensor: Tensor) -> bool:
-    """Whether values may be read: on the CPU and not while a graph is traced."""
-    return tensor.device.type == "cpu" and not torch.compiler.is_compiling()
+def may_look_at(tensor: Tensor) -> bool:
+    """Whether values can be read: on the CPU, not while a graph is recorded, not inside ``torch.vmap``."""
+    return (
+        tensor.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    )
 
 
 def _as_bool(mask: Tensor) -> Tensor:
     if mask.dtype == torch.bool:
         return mask
-    if mask.is_floating_point() and mask.numel() > 0 and _may_look_at(mask) and bool((mask < 0).any()):
+    if mask.is_floating_point() and mask.numel() > 0 and may_look_at(mask) and bool((mask < 0).any()):
         raise ValueError(
             f"A floating attention_mask of shape {tuple(mask.shape)} holds {mask.min().item():.4g}; "
             "expected 1 where attention may go and 0 elsewhere. A mask to be added to the scores has 4 dimensions."
@@ -266,7 +280,7 @@ def _as_bool(mask: Tensor) -> Tensor:
 
 
 def _check_additive(mask: Tensor) -> None:
-    if mask.numel() == 0 or not _may_look_at(mask):
+    if mask.numel() == 0 or not may_look_at(mask):
         return
     low, high = (value.item() for value in mask.aminmax())
     if (low, high) == (0.0, 1.0) and bool(((mask == 0) | (mask == 1)).all()):

@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from formers.attention.contract import AttentionImplementation, AttentionPass, DenseBias
+from formers.attention.contract import AttentionImplementation, AttentionPass, DenseBias, ScoreBias
 from formers.cache import EncoderDecoderCache
 from formers.layout import Layout
+from formers.modeling.layers import Dropout
 from formers.modeling.pruning import kept_columns, prune_linear_layer
 
 if TYPE_CHECKING:
@@ -92,12 +93,15 @@ def begin_run(
 
     Raises:
         AttentionUnsupported: the attention chosen by name cannot serve this call.
-        ValueError: the head mask has another shape, or a packed batch meets relative positions.
+        ValueError: the head mask has another shape or meets pruned heads, or a packed batch meets relative
+            positions or a cache.
     """
     config = model.config
     relative = config.position_embedding_type != "absolute"
-    if relative and layout.is_packed:
+    if layout.is_packed and relative:
         raise ValueError(f"A packed batch needs absolute positions, not {config.position_embedding_type!r}.")
+    if layout.is_packed and cache is not None:
+        raise ValueError("A packed batch cannot be cached; pass use_cache=False.")
     query = layout
     if cache is not None and cache.get_seq_length():
         new = hidden_states.shape[1]
@@ -131,33 +135,59 @@ def _head_masks(model: BertModel, head_mask: Tensor) -> Tensor:
             f"head_mask has shape {tuple(head_mask.shape)}; expected [heads] = ({heads},) or "
             f"[layers, heads] = ({layers}, {heads})."
         )
+    if model.config.pruned_heads:
+        raise ValueError("head_mask cannot be used after prune_heads(); prune the masked heads as well.")
     masks = model.get_head_mask(head_mask, layers)
     assert isinstance(masks, Tensor)
     return masks
 
 
-class _Projections(nn.Module):
-    """What self- and cross-attention have in common: three linear maps to heads."""
+class _MultiHead(nn.Module):
+    """What self- and cross-attention have in common: linear maps to heads, and the call of an implementation."""
 
     def __init__(self, config: BertConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
         self.num_attention_heads = config.num_attention_heads
         self.attention_head_size = config.hidden_size // config.num_attention_heads
-        self.scale = self.attention_head_size**-0.5
+        self.scale: float = self.attention_head_size**-0.5
         self.query = nn.Linear(config.hidden_size, config.hidden_size)
         self.key = nn.Linear(config.hidden_size, config.hidden_size)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.attention_probs_dropout_prob)
+        self.dropout = Dropout(config.attention_probs_dropout_prob)
 
-    def _heads(self, projected: Tensor) -> Tensor:
-        """[..., heads * head_dim] as [tokens, heads, head_dim]."""
-        return projected.view(-1, self.num_attention_heads, self.attention_head_size)
+    def _attend(
+        self,
+        attend: AttentionImplementation,
+        step: AttentionPass,
+        query: Tensor,
+        key: Tensor | None,
+        value: Tensor | None,
+        run: Run,
+        cache: CacheLayer | None,
+        bias: ScoreBias | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The context [..., heads * head_dim] for a query of that shape, and the probabilities if ``step`` asks."""
+        heads, head_dim = self.num_attention_heads, self.attention_head_size
+        if self.training or step.dropout:
+            step = self._with_own_dropout(step)
+        tokens = (
+            -1 if heads else query.shape[:-1].numel()
+        )  # without heads torch cannot tell what -1 stands for
+        context, probs = attend(
+            query.view(tokens, heads, head_dim),
+            None if key is None else key.view(tokens, heads, head_dim),
+            None if value is None else value.view(tokens, heads, head_dim),
+            step,
+            scale=self.scale,
+            cache=cache,
+            bias=bias,
+            head_mask=None if run.head_mask is None else run.head_mask[self.layer],
+        )
+        return context.reshape(query.shape), probs
 
     def _with_own_dropout(self, step: AttentionPass) -> AttentionPass:
         """``step`` itself, unless this layer alone is frozen by ``eval()`` or has a dropout of its own."""
-        if not self.training and not step.dropout:
-            return step
         dropout = self.dropout.p if self.training else 0.0
         if step.dropout == dropout:
             return step
@@ -166,7 +196,7 @@ class _Projections(nn.Module):
         )
 
 
-class BertSelfAttention(_Projections):
+class BertSelfAttention(_MultiHead):
     """Every position attends to the positions of its own sequence."""
 
     def __init__(self, config: BertConfig, layer: int) -> None:
@@ -174,47 +204,33 @@ class BertSelfAttention(_Projections):
         self.position_embedding_type = config.position_embedding_type
         self.max_position_embeddings = config.max_position_embeddings
         if self.position_embedding_type != "absolute":
-            self.distance_embedding = nn.Embedding(
-                2 * config.max_position_embeddings - 1, self.attention_head_size
-            )
+            distances = 2 * config.max_position_embeddings - 1
+            self.distance_embedding = nn.Embedding(distances, self.attention_head_size)
 
     def forward(self, hidden_states: Tensor, run: Run) -> tuple[Tensor, Tensor | None]:
-        """Context [..., heads * head_dim] for hidden states [..., hidden], and the probabilities if ``run`` asks."""
+        """Context [..., heads * head_dim] for hidden states [..., hidden], and the probabilities if asked."""
         parts: Parts = self._modules
-        query = self._heads(parts["query"](hidden_states))
-        key = self._heads(parts["key"](hidden_states))
-        value = self._heads(parts["value"](hidden_states))
+        query = parts["query"](hidden_states)
+        key = parts["key"](hidden_states)
+        value = parts["value"](hidden_states)
         cache = None if run.cache is None else run.cache.layer(self.layer)
         bias = None
         if self.position_embedding_type != "absolute":
-            bias = DenseBias(self._relative_scores(query, key, run.step, cache))
-        context, probs = run.attend(
-            query,
-            key,
-            value,
-            self._with_own_dropout(run.step),
-            scale=self.scale,
-            cache=cache,
-            bias=bias,
-            head_mask=None if run.head_mask is None else run.head_mask[self.layer],
-        )
-        return context.reshape(
-            *hidden_states.shape[:-1], self.num_attention_heads * self.attention_head_size
-        ), probs
+            bias = DenseBias(self._relative_scores(query, key, cache))
+        return self._attend(run.attend, run.step, query, key, value, run, cache, bias)
 
-    def _relative_scores(
-        self, query: Tensor, key: Tensor, step: AttentionPass, cache: CacheLayer | None
-    ) -> Tensor:
+    def _relative_scores(self, query: Tensor, key: Tensor, cache: CacheLayer | None) -> Tensor:
         """The scores that distances add, scaled as all scores are: [batch, heads, queries, keys].
 
-        ``query`` and ``key`` are the new [tokens, heads, head_dim]; earlier keys are read from the cache.
+        ``query`` and ``key`` are the new [batch, length, heads * head_dim]; earlier keys are read from the cache.
         """
-        queries = _rows(query, step.query.batch)
-        keys = _rows(key, step.query.batch)
+        heads = (self.num_attention_heads, self.attention_head_size)
+        queries = query.unflatten(-1, heads).transpose(1, 2)
+        keys = key.unflatten(-1, heads).transpose(1, 2)
         if cache is not None and cache.length:
             keys = torch.cat([cache.read()[0], keys], dim=2)
         columns = torch.arange(keys.shape[2], device=keys.device)
-        distances = columns[-queries.shape[2] :, None] - columns
+        distances = columns[keys.shape[2] - queries.shape[2] :, None] - columns
         embedded = self.distance_embedding(distances + self.max_position_embeddings - 1).to(query.dtype)
         scores: Tensor = torch.einsum("bhqd,qkd->bhqk", queries, embedded)
         if self.position_embedding_type == "relative_key_query":
@@ -222,34 +238,23 @@ class BertSelfAttention(_Projections):
         return scores * self.scale
 
 
-class BertCrossAttention(_Projections):
+class BertCrossAttention(_MultiHead):
     """Every position attends to the hidden states of an encoder."""
 
     def forward(
         self, hidden_states: Tensor, run: Run, encoder_hidden_states: Tensor | None
     ) -> tuple[Tensor, Tensor | None]:
-        """Like :class:`BertSelfAttention`; ``encoder_hidden_states`` [..., hidden] are used once, then cached."""
-        parts: Parts = self._modules
-        query = self._heads(parts["query"](hidden_states))
-        cache = run.cache.cross_layer(self.layer) if isinstance(run.cache, EncoderDecoderCache) else None
-        key = value = None
-        if cache is None or not cache.is_filled:
-            key = self._heads(parts["key"](encoder_hidden_states))
-            value = self._heads(parts["value"](encoder_hidden_states))
+        """Like :class:`BertSelfAttention`; the encoder's keys and values are cached by the first call."""
         assert run.cross_attend is not None
         assert run.cross_step is not None
-        context, probs = run.cross_attend(
-            query,
-            key,
-            value,
-            self._with_own_dropout(run.cross_step),
-            scale=self.scale,
-            cache=cache,
-            head_mask=None if run.head_mask is None else run.head_mask[self.layer],
-        )
-        return context.reshape(
-            *hidden_states.shape[:-1], self.num_attention_heads * self.attention_head_size
-        ), probs
+        parts: Parts = self._modules
+        query = parts["query"](hidden_states)
+        key = value = None
+        cache = run.cache.cross_layer(self.layer) if isinstance(run.cache, EncoderDecoderCache) else None
+        if cache is None or not cache.is_filled:
+            key = parts["key"](encoder_hidden_states)
+            value = parts["value"](encoder_hidden_states)
+        return self._attend(run.cross_attend, run.cross_step, query, key, value, run, cache)
 
 
 class BertSelfOutput(nn.Module):
@@ -259,7 +264,7 @@ class BertSelfOutput(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         """[..., hidden] for the context and for the input of the block."""
@@ -299,8 +304,3 @@ class BertAttention(nn.Module):
         self.output.dense = prune_linear_layer(self.output.dense, kept, dim=1)
         attention.num_attention_heads -= len(new)
         self.pruned_heads |= new
-
-
-def _rows(flat: Tensor, batch: int) -> Tensor:
-    """[tokens, heads, head_dim] of a padded batch as [batch, heads, length, head_dim]."""
-    return flat.view(batch, -1, *flat.shape[1:]).transpose(1, 2)

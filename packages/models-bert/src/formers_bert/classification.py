@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from formers.layout import Layout
 from formers.losses import LossTerm, cross_entropy_term, multi_label_term, regression_term
+from formers.modeling.layers import Dropout
 from formers.outputs import (
     MultipleChoiceModelOutput,
     NextSentencePredictorOutput,
@@ -37,7 +38,7 @@ __all__ = [
 
 def _classifier_dropout(config: BertConfig) -> nn.Dropout:
     own = config.classifier_dropout
-    return nn.Dropout(config.hidden_dropout_prob if own is None else own)
+    return Dropout(config.hidden_dropout_prob if own is None else own)
 
 
 class BertOnlyNSPHead(nn.Module):

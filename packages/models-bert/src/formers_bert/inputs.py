@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from formers.cache import Cache, EncoderDecoderCache
-from formers.layout import Layout
+from formers.layout import Layout, may_look_at
 
 if TYPE_CHECKING:
     from .configuration import BertConfig
@@ -119,7 +119,7 @@ def check_ids(
 
 
 def _check(name: str, ids: Tensor, table: torch.nn.Module, limit: str) -> None:
-    if ids.device.type != "cpu" or _is_tracing():
+    if not may_look_at(ids):
         return
     size = getattr(table, "num_embeddings", None)  # None for a module of the caller's own
     if size is None or ids.numel() == 0:
@@ -132,19 +132,19 @@ def _check(name: str, ids: Tensor, table: torch.nn.Module, limit: str) -> None:
     raise ValueError(f"{name} holds {value} at {place}; expected 0 to {size - 1} (config.{limit}).")
 
 
-def check_length(length: int, limit: int) -> None:
-    """Refuse more positions than the model has embeddings for.
+def check_length(layout: Layout, limit: int, cache_position: Tensor | None, new: int) -> None:
+    """Refuse more positions than the model has embeddings for, and columns for another number of tokens.
 
     Raises:
         ValueError: names both numbers.
     """
-    if length > limit:
+    if layout.length > limit and not layout.is_packed:
         raise ValueError(
-            f"The input is {length} tokens long, cached ones included, but the model has positions for {limit} "
+            f"The input is {layout.length} tokens long, cached ones included, but the model has positions for {limit} "
             "(config.max_position_embeddings). Shorten it, for instance with tokenizer(..., truncation=True)."
         )
-
-
-def _is_tracing() -> bool:
-    """Whether a graph is being recorded, in which a value that was looked at would be frozen."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if cache_position is not None and cache_position.shape != (new,):
+        raise ValueError(
+            f"cache_position has shape {tuple(cache_position.shape)}; expected [length] = ({new},), the columns of "
+            "the given tokens."
+        )

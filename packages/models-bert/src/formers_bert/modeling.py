@@ -6,6 +6,7 @@ Modules carry the names of the published weights. They take hidden states as [..
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 
 from formers.activations import activation
 from formers.cache import Cache, DynamicCache, EncoderDecoderCache, as_cache
+from formers.errors import FormersWarning
 from formers.layout import Layout
 from formers.modeling import PreTrainedModel
 from formers.modeling.checkpointing import run_layer
+from formers.modeling.layers import Dropout
 from formers.outputs import (
     BaseModelOutputWithCrossAttentions,
     BaseModelOutputWithPoolingAndCrossAttentions,
@@ -42,7 +45,7 @@ class BertEmbeddings(nn.Module):
         self.position_embeddings = nn.Embedding(positions, width)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
         self.adds_positions = config.position_embedding_type == "absolute"
         self.register_buffer("position_ids", torch.arange(positions)[None], persistent=False)
 
@@ -83,7 +86,7 @@ class BertOutput(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout_prob)
+        self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
         """[..., hidden] for [..., intermediate] and the input of the block, [..., hidden]."""
@@ -173,7 +176,13 @@ class BertPooler(nn.Module):
         self.activation = nn.Tanh()
 
     def forward(self, hidden_states: Tensor, layout: Layout | None = None) -> Tensor:
-        """[batch, hidden] for [batch, length, hidden], or for a packed [tokens, hidden]."""
+        """[batch, hidden] for [batch, length, hidden], or for a packed [tokens, hidden].
+
+        Raises:
+            ValueError: the rows have no tokens.
+        """
+        if hidden_states.shape[-2] == 0:
+            raise ValueError("The pooler reads each row's first token, but the input has no tokens.")
         return self.activation(self.dense(_first_tokens(hidden_states, layout)))  # type: ignore[no-any-return]
 
 
@@ -271,7 +280,8 @@ class BertModel(BertPreTrainedModel):
             encoder_attention_mask: [batch, source length], 1 where a source position is real.
             past_key_values: the cache of earlier calls, with which only the tokens after it are given; nested tuples
                 as in transformers 4 are accepted.
-            use_cache: whether a decoder keeps its keys and values; by default ``config.use_cache``.
+            use_cache: whether a decoder keeps its keys and values; by default ``config.use_cache``, but not
+                those of a packed batch.
             cache_position: [length], the columns of the given tokens when those in the cache are counted too.
             head_mask: [heads] or [layers, heads], a factor of each head's probabilities.
             output_attentions: whether to return the probabilities.
@@ -288,7 +298,7 @@ class BertModel(BertPreTrainedModel):
             output_attentions = config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        keep = self._keeps_cache(use_cache)
+        keep = self._keeps_cache(use_cache, attention_mask)
         cache = self._cache(past_key_values, keep, encoder_hidden_states is not None)
         past = 0 if cache is None else cache.get_seq_length()
         layout = inputs.layout_of(input_ids, inputs_embeds, attention_mask, past)
@@ -326,12 +336,24 @@ class BertModel(BertPreTrainedModel):
             cross_attentions=encoded.cross_attentions,
         )
 
-    def _keeps_cache(self, use_cache: bool | None) -> bool:
-        """Whether this call returns its keys and values: decoders do, unless told otherwise or checkpointed."""
-        config = self.config
-        if not config.is_decoder or not (config.use_cache if use_cache is None else use_cache):
+    def _keeps_cache(self, use_cache: bool | None, attention_mask: Tensor | Layout | None) -> bool:
+        """Whether this call returns its keys and values.
+
+        Decoders do, unless told otherwise or checkpointed; with a packed batch only if told, which is refused.
+        """
+        wanted = use_cache
+        if wanted is None:
+            packed = isinstance(attention_mask, Layout) and attention_mask.is_packed
+            wanted = self.config.use_cache and not packed
+        if not self.config.is_decoder or not wanted:
             return False
-        return not (self.training and self.encoder.gradient_checkpointing)
+        if self.training and self.encoder.gradient_checkpointing:
+            if use_cache:
+                warnings.warn(
+                    "use_cache=True has no effect under gradient checkpointing.", FormersWarning, stacklevel=4
+                )
+            return False
+        return True
 
     def _cache(self, past_key_values: Cache | LegacyCache | None, keep: bool, cross: bool) -> Cache | None:
         """The caller's cache, else a new one if the call is to keep its keys and values, else None."""
@@ -348,11 +370,15 @@ class BertModel(BertPreTrainedModel):
 
     def _positions(self, layout: Layout, past: int, cache_position: Tensor | None) -> Tensor:
         """Where each given token stands, counted from the first real token of its row."""
-        inputs.check_length(layout.length, self.config.max_position_embeddings)
+        new = layout.length - past
+        inputs.check_length(layout, self.config.max_position_embeddings, cache_position, new)
         if cache_position is not None:
-            return (cache_position.view(1, -1) - layout.first_real()[:, None]).clamp_min(0)
-        if layout.is_packed:
-            return layout.positions()
-        if layout.mask is None:
+            positions = (cache_position - layout.first_real()[:, None]).clamp_min(0)
+        elif layout.is_packed:
+            positions = layout.positions()
+        elif layout.mask is not None:
+            return layout.positions(new)
+        else:
             return self.embeddings.position_ids[:, past : layout.length]  # type: ignore[index]
-        return layout.positions(layout.length - past)
+        inputs.check_ids(self.embeddings, None, None, positions)
+        return positions

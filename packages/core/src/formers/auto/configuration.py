@@ -114,7 +114,7 @@ def load_config(
     Raises as ``AutoConfig.from_pretrained``.
     """
     file = reading.read_config(source)
-    return reading.from_config_file(_class_for_file(file, source, trusted), file, source.name, overrides)
+    return reading.of_chosen_class(_class_for_file(file, source, trusted), file, source.name, overrides)
 
 
 def _class_for_file(file: reading.ConfigFile, source: Source, trusted: bool) -> type[PreTrainedConfig]:

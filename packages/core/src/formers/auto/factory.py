@@ -74,7 +74,6 @@ class AutoModelFactory:
             MissingExtraError: PyTorch is not installed.
         """
         require_torch(cls.__name__)
-        _refuse_foreign_weights(kwargs)
         name = pretrained_model_name_or_path
         if config is None and name is None:
             raise LoadError(
@@ -195,12 +194,3 @@ def _local_folder(name: str | os.PathLike[str] | None, kwargs: dict[str, Any]) -
         return None
     folder = os.path.join(os.fspath(name), kwargs.get("subfolder") or "")
     return folder if os.path.isdir(folder) else None
-
-
-def _refuse_foreign_weights(kwargs: dict[str, Any]) -> None:
-    for option in ("from_tf", "from_flax"):
-        if kwargs.pop(option, False):
-            raise LoadError(
-                f"{option}=True: TensorFlow and Flax checkpoints are not supported. "
-                "Convert the checkpoint to safetensors first."
-            )

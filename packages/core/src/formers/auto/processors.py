@@ -15,7 +15,7 @@ from formers.config import PreTrainedConfig
 from formers.errors import LoadError, UnknownModelTypeError, UnsupportedHeadError, shorten
 from formers.files.resolve import Source, resolve_folder, resolve_single_file
 from formers.files.strict_json import read_json
-from formers.plugins import registry
+from formers.plugins import messages, registry
 
 from .configuration import load_config
 from .construction import refuse_construction
@@ -62,18 +62,15 @@ class _Factory:
             UnsupportedHeadError: no installed plugin provides a class for it.
             LoadError: there is no such file, or it cannot be read.
         """
-        path, data, unused = cls._read(pretrained_model_name_or_path, cls.files, kwargs)
-        known = config or _config_beside(pretrained_model_name_or_path, kwargs)
-        factory = cls._class_for(data, path, known, (cls.__name__,))
-        return cls._build(factory, data, inputs, unused, return_unused_kwargs)
+        source = Source.from_kwargs(pretrained_model_name_or_path, kwargs)
+        path, data = cls._read(source, cls.files)
+        known = config or _config_beside(source, path)
+        factory = cls._class_for(data, path, known, (cls.__name__,), trusted=bool(trust_remote_code))
+        return cls._build(factory, data, inputs, kwargs, return_unused_kwargs)
 
     @classmethod
-    def _read(
-        cls, name: str | os.PathLike[str], files: Sequence[str], kwargs: Mapping[str, Any]
-    ) -> tuple[Path, dict[str, Any], dict[str, Any]]:
-        """The JSON file, its content, and the keyword arguments that do not say where to look."""
-        rest = dict(kwargs)
-        source = Source.from_kwargs(name, rest)
+    def _read(cls, source: Source, files: Sequence[str]) -> tuple[Path, dict[str, Any]]:
+        """The JSON file and its content."""
         path = resolve_single_file(source)
         if path is None:
             folder = resolve_folder(source, files)
@@ -86,7 +83,7 @@ class _Factory:
         data = read_json(path)
         if not isinstance(data, dict):
             raise LoadError(f"{path}: expected a JSON object, found {shorten(data)}.")
-        return path, data, rest
+        return path, data
 
     @classmethod
     def _class_for(
@@ -95,6 +92,8 @@ class _Factory:
         path: Path,
         config: PreTrainedConfig | Exception,
         roles: Sequence[str],
+        *,
+        trusted: bool,
     ) -> type:
         """The class that the JSON names, or that serves the configuration, in the first role that has one."""
         named = next((data[key] for key in cls.keys if isinstance(data.get(key), str)), None)
@@ -110,6 +109,8 @@ class _Factory:
                     return registry.auto_class_for(role, config)
                 except (UnsupportedHeadError, UnknownModelTypeError) as error:
                     reason = error
+        if data.get("auto_map"):
+            raise UnsupportedHeadError(messages.remote_code(None, str(path), trusted=trusted))
         what = f"the {cls.kind} {shorten(named)} that {path} names" if named else f"the {cls.kind} of {path}"
         raise UnsupportedHeadError(
             f"No installed plugin provides {what}. The core has none of its own: a plugin lists it as "
@@ -125,7 +126,7 @@ class _Factory:
         overrides: Mapping[str, Any],
         return_unused_kwargs: bool,
     ) -> Any:
-        values = {key: value for key, value in data.items() if key not in cls.keys}
+        values = {key: value for key, value in data.items() if key not in (*cls.keys, "auto_map")}
         from_dict = getattr(factory, "from_dict", None)
         built = from_dict(values, *inputs) if callable(from_dict) else factory(*inputs, **values)
         unused: dict[str, Any] = {}
@@ -189,18 +190,20 @@ class AutoProcessor(_Factory):
         **kwargs: Any,
     ) -> Any:
         """Load the processor of a folder or repository; as for the other Auto classes, but not from one file."""
-        name = pretrained_model_name_or_path
-        if os.path.isfile(name):
+        name, given = pretrained_model_name_or_path, dict(kwargs)
+        source = Source.from_kwargs(name, kwargs)
+        if source.file is not None or source.single_file is not None:
             raise LoadError(
                 f"AutoProcessor.from_pretrained({shorten(os.fspath(name))}): a processor has several files; "
                 "give the folder that holds them."
             )
-        path, data, unused = cls._read(name, cls.files, kwargs)
-        factory: Any = cls._class_for(data, path, config or _config_beside(name, kwargs), (cls.__name__,))
+        path, data = cls._read(source, cls.files)
+        known = config or _config_beside(source, path)
+        factory: Any = cls._class_for(data, path, known, (cls.__name__,), trusted=bool(trust_remote_code))
         if callable(getattr(factory, "from_pretrained", None)):
-            built = factory.from_pretrained(name, *inputs, **kwargs)
+            built = factory.from_pretrained(name, *inputs, **given)
             return (built, {}) if return_unused_kwargs else built
-        return cls._build(factory, data, inputs, unused, return_unused_kwargs)
+        return cls._build(factory, data, inputs, kwargs, return_unused_kwargs)
 
     @classmethod
     def register(
@@ -239,13 +242,18 @@ class AutoImageProcessor(_Factory):
 
         The other arguments and the errors are those of ``AutoFeatureExtractor.from_pretrained``.
         """
-        name = pretrained_model_name_or_path
+        source = Source.from_kwargs(pretrained_model_name_or_path, kwargs)
         files = cls.files if image_processor_filename is None else (image_processor_filename,)
-        path, data, unused = cls._read(name, files, kwargs)
+        path, data = cls._read(source, files)
         roles = (cls.__name__, f"{cls.__name__}:fast")
-        known = config or _config_beside(name, kwargs)
-        factory = cls._class_for(data, path, known, roles[::-1] if use_fast else roles)
-        return cls._build(factory, data, inputs, unused, return_unused_kwargs)
+        factory = cls._class_for(
+            data,
+            path,
+            config or _config_beside(source, path),
+            roles[::-1] if use_fast else roles,
+            trusted=bool(trust_remote_code),
+        )
+        return cls._build(factory, data, inputs, kwargs, return_unused_kwargs)
 
     @classmethod
     def register(
@@ -272,9 +280,11 @@ class AutoImageProcessor(_Factory):
             )
 
 
-def _config_beside(name: str | os.PathLike[str], kwargs: Mapping[str, Any]) -> PreTrainedConfig | Exception:
+def _config_beside(source: Source, path: Path) -> PreTrainedConfig | Exception:
     """The checkpoint's configuration, or the reason why there is none: the JSON may do without."""
+    if source.single_file is not None:
+        source = source._replace(name=str(path.parent))
     try:
-        return load_config(Source.from_kwargs(name, dict(kwargs)), {})[0]
-    except (LoadError, UnknownModelTypeError) as error:
+        return load_config(source, {})[0]
+    except (LoadError, UnknownModelTypeError, UnsupportedHeadError) as error:
         return error

@@ -104,23 +104,33 @@ class AutoTokenizer:
         slow_tokenizer_class: type[PreTrainedTokenizer] | None = None,
         fast_tokenizer_class: type[TokenizersBackend] | None = None,
         exist_ok: bool = False,
+        *,
+        tokenizer_class: type[PreTrainedTokenizerBase] | None = None,
     ) -> None:
         """Make the tokenizer classes of a configuration class known in this process.
+
+        ``tokenizer_class`` is the argument of transformers 5, for a class of either kind.
 
         Raises:
             ConfigValidationError: neither class is given, or one is of the other kind.
             PluginConflictError: there are such classes already, and ``exist_ok`` is False.
         """
-        if slow_tokenizer_class is None and fast_tokenizer_class is None:
+        slow: type[PreTrainedTokenizerBase] | None = slow_tokenizer_class
+        fast: type[PreTrainedTokenizerBase] | None = fast_tokenizer_class
+        if isinstance(tokenizer_class, type) and issubclass(tokenizer_class, TokenizersBackend):
+            fast = fast or tokenizer_class
+        else:
+            slow = slow or tokenizer_class
+        if slow is None and fast is None:
             raise ConfigValidationError(
                 "AutoTokenizer.register needs slow_tokenizer_class, fast_tokenizer_class, or both."
             )
-        _check_kind("slow_tokenizer_class", slow_tokenizer_class, PreTrainedTokenizer)
-        _check_kind("fast_tokenizer_class", fast_tokenizer_class, TokenizersBackend)
-        if fast_tokenizer_class is not None:
-            registry.register_class(FAST, config_class, fast_tokenizer_class, exist_ok)
-        if slow_tokenizer_class is not None:
-            registry.register_class(SLOW, config_class, slow_tokenizer_class, exist_ok)
+        _check_kind("slow_tokenizer_class", slow, PreTrainedTokenizer)
+        _check_kind("fast_tokenizer_class", fast, TokenizersBackend)
+        if fast is not None:
+            registry.register_class(FAST, config_class, fast, exist_ok)
+        if slow is not None:
+            registry.register_class(SLOW, config_class, slow, exist_ok)
 
 
 class _Clues(NamedTuple):
@@ -198,7 +208,8 @@ class _Clues(NamedTuple):
         if config is None and self.model_type is not None:
             from formers.auto.configuration import AutoConfig
 
-            config = AutoConfig.from_pretrained(self.folder.path)
+            with suppress(UnsupportedHeadError):  # a type that has tokenizers only
+                config = AutoConfig.from_pretrained(self.folder.path)
         for role in (FAST, SLOW) if fast else (SLOW, FAST):
             if config is not None:
                 with suppress(UnsupportedHeadError):

@@ -95,6 +95,8 @@ class CacheLayer:
     def crop(self, tokens_to_remove: int) -> None:
         """Forget the last positions.
 
+        What is appended next is written where they were, also in tensors that :meth:`read` gave earlier.
+
         Args:
             tokens_to_remove: how many, as a negative number; 0 removes nothing.
 

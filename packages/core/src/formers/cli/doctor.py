@@ -66,9 +66,10 @@ def _architecture(found: Found, problems: list[str]) -> dict[str, Any]:
     from formers.auto.models import AUTO_MODELS
 
     manifest = load_manifest(found)
-    config_class = Provider(manifest, found).load_class(manifest.config)
-    if getattr(config_class, "model_type", None) not in manifest.model_types:
-        problems.append(f"{manifest.config} does not have model_type = {manifest.model_type!r}")
+    if manifest.config is not None:
+        config_class = Provider(manifest, found).load_class(manifest.config)
+        if getattr(config_class, "model_type", None) not in manifest.model_types:
+            problems.append(f"{manifest.config} does not have model_type = {manifest.model_type!r}")
     processors = ("AutoFeatureExtractor", "AutoImageProcessor", "AutoProcessor", "AutoVideoProcessor")
     for head in manifest.auto_names:
         if head.partition(":")[0] not in (*AUTO_MODELS, *processors, "AutoConfig", "AutoTokenizer"):

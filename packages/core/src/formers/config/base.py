@@ -77,7 +77,8 @@ class PreTrainedConfig(Declared, PushToHubMixin):
     Class attributes:
         model_type: the key by which AutoConfig finds the class; written to the file.
         attribute_map: standard name to the name used here; both work everywhere.
-        sub_configs: nested configurations, name to class or ``"module:Name"``. Dicts and instances are accepted.
+        sub_configs: nested configurations, name to class or ``"module:Name"``; AutoConfig stands for the class
+            of the ``model_type`` that the nested one has. Dicts and instances are accepted.
         has_no_defaults_at_init: the nested configurations must be given.
         keys_to_ignore_at_inference: outputs that a training loop drops.
         base_model_tp_plan, base_model_pp_plan: module names to parallel plans.

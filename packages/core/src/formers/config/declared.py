@@ -20,7 +20,7 @@ from formers.config import keys
 from formers.config.collecting import declare, finishing, parameters
 from formers.config.fields import REQUIRED, Field
 from formers.config.labels import Labels
-from formers.errors import ConfigValidationError, ConfigWarning, shorten, warn
+from formers.errors import ConfigValidationError, ConfigWarning, UnknownModelTypeError, shorten, warn
 
 __all__ = ["Declared"]
 
@@ -205,10 +205,23 @@ def sub_config(cls: type[Declared], name: str, value: Any, from_data: bool) -> A
     values = dict(value)
     try:
         if not issubclass(nested, Declared):  # AutoConfig: the dict says which class
-            return nested.for_model(**values)
+            nested = _class_for(values.get("model_type"))
         return nested._from_data(values) if from_data else nested(**values)
     except ConfigValidationError as error:
         raise ConfigValidationError(f"{cls.__name__}: {name}: {error}") from error
+    except UnknownModelTypeError as error:
+        raise UnknownModelTypeError(f"{error}\nAsked for by: {name} of {cls.__name__}") from None
+
+
+def _class_for(model_type: object) -> Any:
+    if model_type is None:
+        raise ConfigValidationError(
+            "there is no model_type to say of which class it is; give a configuration, or a dict with one, such as "
+            '{"model_type": "..."}.'
+        )
+    from formers.plugins import registry
+
+    return registry.config_class_for(model_type)
 
 
 def _class_of(reference: type | str) -> Any:

@@ -16,7 +16,15 @@ from formers.files.strict_json import DuplicateKeyError, read_json
 if TYPE_CHECKING:
     from formers.config.base import PreTrainedConfig
 
-__all__ = ["CONFIG_NAME", "ConfigFile", "build", "from_config_file", "read_config", "read_config_file"]
+__all__ = [
+    "CONFIG_NAME",
+    "ConfigFile",
+    "build",
+    "from_config_file",
+    "of_chosen_class",
+    "read_config",
+    "read_config_file",
+]
 
 CONFIG_NAME = "config.json"
 # Arguments of from_pretrained that concern the search for a class, which is over here.
@@ -108,7 +116,7 @@ def build(cls: type[C], values: Mapping[str, Any], overrides: Mapping[str, Any])
 def from_config_file(
     cls: type[C], file: ConfigFile, name: str, overrides: Mapping[str, Any]
 ) -> tuple[C, dict[str, Any]]:
-    """``build`` from a file that was read under ``name``; errors name the file."""
+    """``of_chosen_class`` for a class that was called by its name: warns if the file is of another model type."""
     stored = file.values.get("model_type")
     if cls.model_type and isinstance(stored, str) and stored and stored != cls.model_type:
         warn(
@@ -116,6 +124,13 @@ def from_config_file(
             "settings that the two share are used. AutoConfig chooses the class by the type.",
             ConfigWarning,
         )
+    return of_chosen_class(cls, file, name, overrides)
+
+
+def of_chosen_class(
+    cls: type[C], file: ConfigFile, name: str, overrides: Mapping[str, Any]
+) -> tuple[C, dict[str, Any]]:
+    """``build`` from a file that was read under ``name``, and that ``cls`` serves; errors name the file."""
     try:
         config, unused = build(cls, file.values, overrides)
     except ConfigValidationError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor
 from formers.checkpoint.formats import ReadOptions
 from formers.checkpoint.header import MAX_HEADER_BYTES
 from formers.config import PreTrainedConfig
+from formers.config.reading import from_config_file, read_config
 from formers.errors import FormersWarning, shorten, warn
 from formers.files.resolve import Source
 
@@ -22,7 +24,31 @@ if TYPE_CHECKING:
 __all__ = ["LoadRequest", "one_device", "parse_dtype"]
 
 # Accepted from older code: they chose between ways of loading that no longer differ.
-_WITHOUT_EFFECT = ("_fast_init", "low_cpu_mem_usage", "mirror", "save_peft_format", "offload_state_dict")
+_WITHOUT_EFFECT = (
+    "_fast_init",
+    "low_cpu_mem_usage",
+    "max_memory",
+    "offload_buffers",
+    "offload_folder",
+    "offload_state_dict",
+)
+# What transformers can do with a model while it loads it; False and None ask for nothing.
+_UNSUPPORTED = (
+    "adapter_kwargs",
+    "device_mesh",
+    "distributed_config",
+    "experts_implementation",
+    "fusion_config",
+    "generation_config",
+    "gguf_file",
+    "key_mapping",
+    "load_in_4bit",
+    "load_in_8bit",
+    "quantization_config",
+    "tp_plan",
+    "tp_size",
+    "use_kernels",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +57,7 @@ class LoadRequest:
 
     Attributes:
         source: where the checkpoint lies; None if configuration and weights are both given.
-        config: the caller's configuration; None to read the checkpoint's.
+        config: a copy of the caller's configuration; None to read the checkpoint's.
         overrides: keyword arguments that the configuration may take; the rest of them constructs the model.
         reading: how the weights files are read.
         check_finite: whether NaN and infinite weights are refused.
@@ -71,6 +97,7 @@ class LoadRequest:
     ) -> LoadRequest:
         """Check what a caller gave; see :meth:`PreTrainedModel.from_pretrained`."""
         _refuse_other_frameworks(kwargs)
+        _refuse_unsupported(kwargs)
         _drop_without_effect(kwargs)
         if kwargs.pop("weights_only", True) is not True:
             raise ValueError(
@@ -80,27 +107,25 @@ class LoadRequest:
             mmap=not kwargs.pop("disable_mmap", False),
             max_header_bytes=kwargs.pop("max_header_bytes", MAX_HEADER_BYTES),
         )
-        device = one_device(device_map)
-        source = None
-        if name is None:
-            if config is None or state_dict is None:
-                raise ValueError("from_pretrained(None) needs both config= and state_dict=.")
-            Source.from_kwargs("", kwargs)  # options of where to look mean nothing here
-        else:
-            source = Source.from_kwargs(name, kwargs)
-        if config is not None and not isinstance(config, PreTrainedConfig):
-            config = _config_class(model_class).from_pretrained(config)
+        check_finite = bool(kwargs.pop("check_finite", False))
+        if name is None and (config is None or state_dict is None):
+            raise ValueError("from_pretrained(None) needs both config= and state_dict=.")
+        source = Source.from_kwargs("" if name is None else name, kwargs)
+        if isinstance(config, PreTrainedConfig):
+            config = copy.deepcopy(config)  # two models that share one would share their settings
+        elif config is not None:
+            config, kwargs = _read_config(model_class, config, source, kwargs)
         return cls(
             model_class=model_class,
-            source=source,
+            source=None if name is None else source,
             config=config,
             state_dict=state_dict,
             model_args=model_args,
             overrides=kwargs,
             dtype=parse_dtype(dtype),
-            device=device,
+            device=one_device(device_map),
             reading=reading,
-            check_finite=bool(kwargs.pop("check_finite", False)),
+            check_finite=check_finite,
             **checked,
         )
 
@@ -118,6 +143,21 @@ def _config_class(model_class: type[PreTrainedModel]) -> type[PreTrainedConfig]:
     return model_class.config_class
 
 
+def _read_config(
+    model_class: type[PreTrainedModel],
+    name: str | os.PathLike[str],
+    source: Source,
+    kwargs: dict[str, Any],
+) -> tuple[PreTrainedConfig, dict[str, Any]]:
+    """The configuration of that name with the settings in ``kwargs``, and the arguments that are none.
+
+    It is looked for with the options of ``source``.
+    """
+    options = ("revision", "subfolder", "cache_dir", "token", "local_files_only", "force_download")
+    where = Source.from_kwargs(name, {option: getattr(source, option) for option in options})
+    return from_config_file(_config_class(model_class), read_config(where), where.name, kwargs)
+
+
 def _refuse_other_frameworks(kwargs: dict[str, Any]) -> None:
     for name in ("from_tf", "from_flax"):
         if kwargs.pop(name, False):
@@ -125,6 +165,13 @@ def _refuse_other_frameworks(kwargs: dict[str, Any]) -> None:
                 f"{name}=True: formers reads PyTorch weights only. Convert the checkpoint to safetensors first, "
                 "for instance with transformers 4."
             )
+
+
+def _refuse_unsupported(kwargs: dict[str, Any]) -> None:
+    for name in _UNSUPPORTED:
+        value = kwargs.pop(name, None)
+        if value not in (None, False):
+            raise ValueError(f"{name}={shorten(value)} is not supported; leave it out.")
 
 
 def _drop_without_effect(kwargs: dict[str, Any]) -> None:

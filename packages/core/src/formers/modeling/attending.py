@@ -59,7 +59,10 @@ class Attending:
 
         Raises:
             AttentionUnsupported: the implementation chosen by name cannot serve this call.
+            ValueError: a 4-D mask is for another number of heads.
         """
+        if key.pairwise is not None:
+            _check_heads(key.pairwise, self._config.num_attention_heads)
         wanted = self._config._attn_implementation
         dropout = dropout if training else 0.0
         phase: Phase = "train" if training else "encode"
@@ -111,6 +114,14 @@ class Attending:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Attending, (self._config,)
+
+
+def _check_heads(mask: torch.Tensor, heads: int) -> None:
+    if mask.shape[1] not in (1, heads):
+        raise ValueError(
+            f"attention_mask has shape {tuple(mask.shape)}; expected [batch or 1, heads or 1, queries or 1, length] "
+            f"with {heads} heads."
+        )
 
 
 def _head_dim(config: PreTrainedConfig) -> int:

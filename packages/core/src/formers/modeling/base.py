@@ -230,8 +230,8 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
             variant: such as ``"fp16"``, put into the weights' file names.
             save_config: False leaves ``config.json`` out.
         """
-        if kwargs and not push_to_hub:
-            raise TypeError(f"save_pretrained() got {', '.join(sorted(kwargs))}, but push_to_hub is not set.")
+        if not push_to_hub:
+            saving.refuse_unknown(kwargs)
         if is_main_process:
             saving.save(
                 self,
@@ -252,9 +252,7 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
     @classmethod
     def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
         """Accepted for compatibility: code is shared as a plugin here, never copied into a model's folder."""
-        if not isinstance(auto_class, str):
-            auto_class = auto_class.__name__
-        cls._auto_class = auto_class
+        cls._auto_class = auto_class if isinstance(auto_class, str) else auto_class.__name__
 
     _auto_class: ClassVar[str | None] = None
 
@@ -277,9 +275,10 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
         """What was given to ``from_pretrained``; empty for a model made in code."""
         return str(self.config.name_or_path)
 
-    def can_generate(self) -> bool:
+    @classmethod
+    def can_generate(cls) -> bool:
         """Whether ``generate`` works on this class."""
-        return callable(getattr(self, "generate", None))
+        return callable(getattr(cls, "generate", None))
 
     def get_input_embeddings(self) -> nn.Module:
         """The module that turns token ids into vectors."""

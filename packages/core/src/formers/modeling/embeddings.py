@@ -38,8 +38,9 @@ def resize_token_embeddings(
     weight, bias = (
         (None, None) if output is None else (output._parameters.get(name) for name in ("weight", "bias"))
     )
+    is_tied = weight is embedding.weight
     _resize(model, embedding.weight, rows, mean_resizing)
-    if weight is not None and weight.shape[0] != rows and weight is not embedding.weight:
+    if weight is not None and not is_tied and weight.shape[0] != rows:
         _resize(model, weight, rows, mean_resizing)
     if bias is not None:
         _resize(model, bias, rows, mean_resizing)

@@ -123,6 +123,8 @@ def _assemble(
     with building_on_meta():
         model = request.model_class(config, *request.model_args, **arguments)
     _remember_arguments(model, request.model_args, arguments)
+    if dtype is not None:
+        config.dtype = dtype
     declared = _declarations(model)
     report = load_into(
         model,

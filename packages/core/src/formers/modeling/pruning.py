@@ -17,12 +17,20 @@ __all__ = ["kept_columns", "prune_heads", "prune_linear_layer"]
 
 
 def prune_heads(model: PreTrainedModel, heads_to_prune: Mapping[int, Iterable[int]]) -> None:
-    """Prune heads by layer and remember them in ``config.pruned_heads``, so that saving and loading keep them out."""
-    requested = {int(layer): sorted({int(head) for head in heads}) for layer, heads in heads_to_prune.items()}
+    """Prune heads by layer and remember them in ``config.pruned_heads``, so that saving and loading keep them out.
+
+    Negative layers count from the last one.
+    """
+    layers = model.config.num_hidden_layers
+    requested: dict[int, set[int]] = {}
+    for key, heads in heads_to_prune.items():
+        layer = int(key)
+        layer += layers if -layers <= layer < 0 else 0
+        requested.setdefault(layer, set()).update(int(head) for head in heads)
     _check(model, requested)
     recorded = {int(layer): set(heads) for layer, heads in (model.config.pruned_heads or {}).items()}
-    for layer, heads in requested.items():
-        recorded[layer] = recorded.get(layer, set()) | set(heads)
+    for layer, chosen in requested.items():
+        recorded[layer] = recorded.get(layer, set()) | chosen
     model.base_model._prune_heads(requested)
     model.config.pruned_heads = {layer: sorted(heads) for layer, heads in sorted(recorded.items())}
 

@@ -20,7 +20,21 @@ if TYPE_CHECKING:
 
     from .base import PreTrainedModel
 
-__all__ = ["save"]
+__all__ = ["refuse_unknown", "save"]
+
+# Arguments of transformers that mean nothing unless the folder is uploaded or belongs to an adapter.
+_WITHOUT_EFFECT = frozenset({"save_original_format", "save_peft_format", "token", "use_auth_token"})
+
+
+def refuse_unknown(kwargs: Mapping[str, object]) -> None:
+    """Refuse arguments of ``save_pretrained`` that only an upload, or nothing, knows.
+
+    Raises:
+        TypeError: names them.
+    """
+    unknown = sorted(kwargs.keys() - _WITHOUT_EFFECT)
+    if unknown:
+        raise TypeError(f"save_pretrained() got {', '.join(unknown)}, but push_to_hub is not set.")
 
 
 def save(

@@ -12,10 +12,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["model_type_of_class", "name_pattern", "package_of"]
+__all__ = ["model_type_of_class", "name_pattern", "packages"]
 
 # What may follow the prefix of an architecture in the name of one of its classes.
-_CLASS_ENDINGS = ("Config", "Double", "Encoder", "For", "LMHead", "Layer", "Model", "PreTrained", "Tokenizer")
+_CLASS_ENDINGS = (
+    "CTC",
+    "Config",
+    "Double",
+    "Encoder",
+    "For",
+    "LMHead",
+    "Layer",
+    "Model",
+    "PreTrained",
+    "Tokenizer",
+)
 
 
 @functools.cache
@@ -31,11 +42,6 @@ def packages() -> Mapping[str, str]:
     """From each model type of this project to the distribution that provides it."""
     found: Mapping[str, str] = _data()["packages"]
     return found
-
-
-def package_of(model_type: str) -> str | None:
-    """The distribution of this project that provides a model type, whether installed or not."""
-    return packages().get(model_type)
 
 
 def name_pattern(name: str | os.PathLike[str], *, tokenizer: bool = False) -> str | None:

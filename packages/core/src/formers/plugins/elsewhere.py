@@ -31,7 +31,7 @@ def explain_missing(name: str, public: Collection[str]) -> None:
     """
     for prefix in _OTHER_FRAMEWORKS:
         plain = name.removeprefix(prefix)
-        if plain != name and (plain.startswith("Auto") or _model_type(plain) is not None):
+        if plain != name and (plain in public or plain.startswith("Auto") or _model_type(plain) is not None):
             instead = f" Use {plain}." if plain in public else ""
             raise ImportError(f"formers is for PyTorch only, and has no {name!r}.{instead}")
     model_type = _model_type(name)

@@ -91,7 +91,14 @@ class Provider:
         Raises:
             PluginLoadError: it cannot be imported.
         """
-        return resolve_reference(reference) if self.found is None else load_from(self.found, reference)
+        if self.found is not None:
+            return load_from(self.found, reference)
+        try:
+            return resolve_reference(reference)
+        except (ImportError, AttributeError) as cause:
+            raise PluginLoadError(
+                f"{self.label} names {reference!r}, which cannot be imported: {cause}. Correct the reference."
+            ) from cause
 
     def load_class(self, reference: str) -> type:
         """Import a class; raises as ``load``, and for what is no class."""
@@ -104,8 +111,12 @@ class Provider:
     def packages(self) -> set[str]:
         """The top-level modules that its manifest refers to."""
         architecture = self.architecture
-        references = [architecture.config, *(ref for refs in architecture.auto.values() for ref in refs)]
-        return {reference.partition(":")[0].partition(".")[0] for reference in references}
+        fields = (architecture.config, architecture.tokenizer, architecture.slow_tokenizer)
+        references = (
+            *fields,
+            *(reference for classes in architecture.auto.values() for reference in classes),
+        )
+        return {reference.partition(":")[0].partition(".")[0] for reference in references if reference}
 
 
 class Attribution:

@@ -9,7 +9,7 @@ from formers.errors import ConfigValidationError, shorten
 TYPE_CHECKING = False  # the value of typing.TYPE_CHECKING, without the cost of importing typing
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from typing import Any, NoReturn
+    from typing import Any, Never, NoReturn
 
 __all__ = ["API_VERSION", "Architecture"]
 
@@ -32,18 +32,21 @@ class Architecture:
     Args:
         model_type: the literal ``model_type`` of ``config.json``.
         api: version of the plugin interface that the plugin was written for, ``"MAJOR.MINOR"``.
-        config: the configuration class.
+        config: the configuration class; None for a type that has tokenizers and nothing else.
         tokenizer: the tokenizer class over the ``tokenizers`` library.
         slow_tokenizer: the tokenizer class written in Python, if there is one.
         auto: from the name of an Auto class to the model class, or to a tuple of them: the first is the
-            default, the others are taken when ``architectures`` in the configuration names them.
+            default, the others are taken when ``architectures`` in the configuration names them. The image
+            processor over torchvision has the key ``"AutoImageProcessor:fast"``.
         attention: from the name of an attention implementation to the object that implements it.
         tiny: a function that gives a small configuration and inputs for the conformance kit.
         capabilities: what the conformance kit may expect beyond the minimum.
         aliases: further model types that this manifest serves; each needs its own entry-point line.
 
     Raises:
-        ConfigValidationError: a field has the wrong type or form; the message names it.
+        ConfigValidationError: a field has the wrong type or form, or is missing; the message names it.
+        TypeError: there is no such field. Where ``api`` is newer than ``API_VERSION`` it is left out instead, so
+            that the registry can refuse the manifest with both versions.
     """
 
     __slots__ = (
@@ -61,7 +64,7 @@ class Architecture:
 
     model_type: str
     api: str
-    config: str
+    config: str | None
     tokenizer: str | None
     slow_tokenizer: str | None
     auto: Mapping[str, tuple[str, ...]]
@@ -75,7 +78,7 @@ class Architecture:
         model_type: str,
         *,
         api: str = "1.0",
-        config: str,
+        config: str | None = None,
         tokenizer: str | None = None,
         slow_tokenizer: str | None = None,
         auto: Mapping[str, str | tuple[str, ...]] = MappingProxyType({}),
@@ -83,11 +86,12 @@ class Architecture:
         tiny: str | None = None,
         capabilities: Iterable[str] = frozenset(),
         aliases: Iterable[str] = (),
+        **newer: Never,
     ) -> None:
         fields: dict[str, object] = {
             "model_type": _type_name("model_type", model_type),
             "api": _version(api),
-            "config": _reference("config", config),
+            "config": _optional_reference("config", config),
             "tokenizer": _optional_reference("tokenizer", tokenizer),
             "slow_tokenizer": _optional_reference("slow_tokenizer", slow_tokenizer),
             "auto": _auto(auto),
@@ -98,6 +102,14 @@ class Architecture:
         }
         for name, value in fields.items():
             object.__setattr__(self, name, value)
+        if self.api_version > API_VERSION:
+            return
+        if newer:
+            raise TypeError(f"Architecture of API {self.api} has no field {', '.join(map(repr, newer))}.")
+        if config is None and (self.auto or not (tokenizer or slow_tokenizer)):
+            _refuse(
+                "config", config, "a reference 'package.module:Name'; only a type of mere tokenizers has none"
+            )
 
     @property
     def model_types(self) -> tuple[str, ...]:
@@ -113,8 +125,8 @@ class Architecture:
     @property
     def auto_names(self) -> tuple[str, ...]:
         """The Auto classes that this architecture has a class for, those with a field of their own first."""
-        own = [role for role, field in _FIELD_OF_ROLE.items() if ":" not in role and getattr(self, field)]
-        return (*own, *self.auto)
+        own = [role.partition(":")[0] for role, field in _FIELD_OF_ROLE.items() if getattr(self, field)]
+        return (*dict.fromkeys(own), *self.auto)
 
     def references(self, role: str) -> tuple[str, ...]:
         """The classes for an Auto class, as references; empty if there is none.

@@ -25,6 +25,7 @@ __all__ = [
     "remote_code",
     "switched_off",
     "taken",
+    "tokenizer_only",
     "unknown",
     "unknown_names",
     "unsupported_head",
@@ -51,8 +52,8 @@ def unknown(model_type: str, known: Collection[str]) -> str:
 
 
 def not_a_model_type(value: object, known: Collection[str]) -> str:
-    """The model type is not a string at all."""
-    return f"model_type={shorten(value)} is not a string such as 'acme'. {installed(known)}"
+    """The model type is not a string, or an empty one."""
+    return f"model_type={shorten(value)} is not the name of a model type, such as 'acme'. {installed(known)}"
 
 
 def switched_off(model_type: str, off: Sequence[tuple[Found, str]], unknown_allowed: Sequence[str]) -> str:
@@ -102,8 +103,10 @@ def api_mismatch(who: str, dist: str | None, needed: tuple[int, int]) -> str:
     """The plugin was written for another version of the plugin interface."""
     core = _dotted(API_VERSION)
     text = f"{who} needs formers plugin API {_dotted(needed)}, but formers {__version__} has {core}."
-    if needed > API_VERSION or dist is None:
+    if needed > API_VERSION:
         return f"{text}\nUpgrade the core: pip install -U formers"
+    if dist is None:
+        return f"{text}\nBring it up to date, then give it api={core!r}."
     return f"{text}\nUpgrade the plugin: pip install -U {dist}"
 
 
@@ -115,8 +118,17 @@ def taken(model_type: str, by: str) -> str:
     )
 
 
+def tokenizer_only(model_type: object, who: str) -> str:
+    """A configuration was asked of a type that has tokenizers and nothing else."""
+    return (
+        f"Model type {shorten(model_type)} ({who}) has tokenizers only, and no configuration or model: it serves "
+        "AutoTokenizer. The model_type in config.json is that of the model which the tokenizer is used with."
+    )
+
+
 def unsupported_head(auto_name: str, model_type: object, config_class: str, heads: Collection[str]) -> str:
-    """The type exists, but has no class for this Auto class."""
+    """The type exists, but has no class for this Auto class or for one of its roles."""
+    auto_name = auto_name.partition(":")[0]
     have = ", ".join(heads) if heads else "none"
     return (
         f"{auto_name} has no class for model type {shorten(model_type)} (configuration {config_class}).\n"
@@ -126,15 +138,15 @@ def unsupported_head(auto_name: str, model_type: object, config_class: str, head
 
 
 def remote_code(model_type: object, source: str, *, trusted: bool) -> str:
-    """A folder brings code of its own, and no plugin provides its type."""
+    """A folder brings code of its own, and no plugin provides its type, or the class if that is not known."""
     how = (
         "trust_remote_code=True is not supported yet: formers runs no code out of a model's folder."
         if trusted
         else "formers does not run it."
     )
+    what = "the class" if model_type is None else f"model type {shorten(model_type)}"
     return (
-        f"{source} brings its own code for model type {shorten(model_type)} (auto_map), "
-        f"and no installed plugin provides that type. {how}\n"
+        f"{source} brings its own code (auto_map), and no installed plugin provides {what}. {how}\n"
         "Make it a plugin: put the code into a package with an entry point in the group 'formers.models', "
         "or call AutoConfig.register and AutoModel.register in your program."
     )

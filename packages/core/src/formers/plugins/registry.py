@@ -93,11 +93,16 @@ class Registry:
         raise UnknownModelTypeError(self._installed.why_unknown(model_type, known))
 
     def config_class_for(self, model_type: object) -> type:
-        """The configuration class of a model type, whatever a file gave for it; raises as ``architecture_for``."""
+        """The configuration class of a model type, whatever a file gave for it.
+
+        Raises as ``architecture_for``, and ``UnsupportedHeadError`` for a type that has tokenizers only.
+        """
         if isinstance(model_type, str) and model_type in self._session.configs:
             return self._session.configs[model_type]
         provider = self.provider_for(model_type)
         architecture = provider.architecture
+        if architecture.config is None:
+            raise UnsupportedHeadError(messages.tokenizer_only(model_type, provider.label))
         config_class = provider.load_class(architecture.config)
         own = getattr(config_class, "model_type", None)
         if own not in architecture.model_types:
@@ -154,7 +159,10 @@ class Registry:
         provider = self._find(getattr(config, "model_type", None))
         if provider is not None:
             heads |= dict.fromkeys(provider.architecture.auto_names)
-        return [role for role in heads if ":" not in role and role != "AutoConfig"]
+        names = dict.fromkeys(
+            role.partition(":")[0] for role in heads
+        )  # "AutoImageProcessor:fast" is one too
+        return [name for name in names if name != "AutoConfig"]
 
     def registered_classes(self, auto_name: str) -> list[type]:
         """The classes registered in this process for an Auto class."""
@@ -250,9 +258,9 @@ class Registry:
         if not isinstance(model_type, str) or self._session.configs.get(model_type) is config_class:
             return None
         provider = self._find(model_type)
-        if provider is None or provider.load_class(provider.architecture.config) is not config_class:
+        if provider is None or provider.architecture.config is None:
             return None
-        return provider
+        return provider if provider.load_class(provider.architecture.config) is config_class else None
 
     def _has_class(self, auto_name: str, config_class: type) -> bool:
         if self._session.classes_for(auto_name, config_class):
