@@ -5,7 +5,6 @@ The arguments that all heads share are described in :meth:`BertModel.forward`.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from formers.activations import activation
 from formers.cache import Cache, as_cache
-from formers.errors import FormersWarning
+from formers.errors import FormersWarning, warn
 from formers.layout import Layout
 from formers.losses import LossTerm, combine, cross_entropy_term, next_token_labels
 from formers.outputs import (
@@ -232,11 +231,10 @@ class BertLMHeadModel(_TokenScores):
     def __init__(self, config: BertConfig) -> None:
         super().__init__(config)
         if not config.is_decoder:
-            warnings.warn(
+            warn(
                 "BertLMHeadModel predicts the next token, but with config.is_decoder=False every position already "
                 "sees it. Set is_decoder=True to use it as a language model.",
                 FormersWarning,
-                stacklevel=2,
             )
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertOnlyMLMHead(config)
