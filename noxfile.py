@@ -31,6 +31,7 @@ os.environ["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
 os.environ["PYTHONUNBUFFERED"] = "1"
 
 NO_ORACLE = "not (parity or parity_old)"
+QUICK = f"{NO_ORACLE} and not slow"
 PARALLEL = ("-n", "2")
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # the two workers have a core each
 
@@ -65,7 +66,7 @@ PACKAGES = [
     for path in sorted(ROOT.glob(pattern))
 ]
 CORE = next(package for package in PACKAGES if package.dist == "formers")
-ARCHITECTURES = [package for package in PACKAGES if CORE.dist in package.requires]
+ARCHITECTURES = [package for package in PACKAGES if package.folder.name.startswith("models-")]
 SOURCES = [str(package.folder / "src") for package in PACKAGES]
 
 
@@ -142,8 +143,8 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(requires=["torchbase", "build"])
 def tests(session: nox.Session) -> None:
-    """Everything that gates: lint, types, core_light, isolated, parity, then the tests across packages."""
-    gates = ["lint", "types", "core_light", *(f"isolated({package.dist})" for package in PACKAGES)]
+    """Everything that gates: lint, types, core_light, isolated, crash, parity, then the tests across packages."""
+    gates = ["lint", "types", "core_light", *(f"isolated({package.dist})" for package in PACKAGES), "crash"]
     for gate in gates:
         session.notify(gate, posargs=[])
     for oracle in ("parity", "parity_old"):
@@ -178,7 +179,18 @@ def isolated(session: nox.Session, package: Package) -> None:
             shutil.copy(ROOT / file, name)
         shutil.copytree(package.folder / "tests", "tests")
         session.run("pytest", str(WHEELS / "test_isolated.py"), env={"FORMERS_WHEEL": str(package.wheel)})
-        session.run("pytest", *PARALLEL, "-m", NO_ORACLE, *(session.posargs or ["tests"]), env=ONE_THREAD)
+        session.run("pytest", *PARALLEL, "-m", QUICK, *(session.posargs or ["tests"]), env=ONE_THREAD)
+
+
+@nox.session(requires=["torchbase"])
+def crash(session: nox.Session) -> None:
+    """The slow tests of packages: saves that end at every filesystem call beside a reader, kills at any moment."""
+    share_torch(session)
+    install_sources(session, "test")
+    slow = f"{NO_ORACLE} and slow"
+    session.run(
+        "pytest", *PARALLEL, "-m", slow, *(session.posargs or ["packages", "plugins"]), env=ONE_THREAD
+    )
 
 
 @nox.session(requires=["torchbase"])
@@ -189,7 +201,9 @@ def mindeps(session: nox.Session) -> None:
     share_torch(session)
     install_sources(session, "test")
     session.install(*lowest)
-    session.run("pytest", *PARALLEL, "-m", NO_ORACLE, *(session.posargs or ["packages"]), env=ONE_THREAD)
+    session.run(
+        "pytest", *PARALLEL, "-m", QUICK, *(session.posargs or ["packages", "plugins"]), env=ONE_THREAD
+    )
 
 
 @nox.session(requires=["build"], reuse_venv=False)
@@ -249,7 +263,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(requires=["torchbase", "build"])
 def bench(session: nox.Session) -> None:
-    """Start-up, loading memory, overhead and dense batches, beside transformers 5.23.0 in one run."""
+    """Start-up, loading memory, overhead, dense batches and tokenizers, beside transformers 5.23.0 in one run."""
     share_torch(session)
     install_wheels(session, [*ARCHITECTURES, CORE])
     session.install(*group("bench"))

@@ -1,4 +1,4 @@
-"""Measure everything and print one table: ``python -m benchmarks [startup] [memory] [forward]``."""
+"""Measure everything and print one table: ``python -m benchmarks [KIND ...]``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.report import Row, table, write
 
-KINDS = ("startup", "memory", "forward")
+KINDS = ("startup", "memory", "forward", "tokenizer", "generation")
 RESULTS = Path(__file__).parent / "results" / "cpu.json"
 
 

@@ -5,19 +5,17 @@ Nothing is reported unless both give the same numbers: a fast wrong answer has n
 
 from __future__ import annotations
 
-import statistics
-import time
 from pathlib import Path
 
 import torch
 import transformers
 from torch import nn
 
+from benchmarks import turns
 from benchmarks.report import Row
 from formers_bert import BertConfig, BertModel
 
 Batch = dict[str, torch.Tensor]
-WARM_UP = 4  # rounds that are not counted
 
 
 def rows(checkpoint: Path, repeats: int) -> list[Row]:
@@ -98,26 +96,10 @@ def batch_of(vocabulary: int, rows: int, length: int) -> Batch:
     return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
 
 
-def take_turns(
-    pair: tuple[nn.Module, nn.Module], batch: Batch, rounds: int, calls: int = 1
-) -> tuple[float, float, float]:
-    """Median milliseconds of one forward pass of each, and the median of the rounds' ratios.
-
-    Both must first agree on the answer. ``calls`` forward passes make a turn: where one lasts a millisecond,
-    single ones would measure cold caches. Who begins alternates, and the ratio is taken within each round, so
-    that a machine that slows down slows both.
-    """
+def take_turns(pair: tuple[nn.Module, nn.Module], batch: Batch, rounds: int, calls: int = 1) -> turns.Turns:
+    """Time one forward pass of each, after both have agreed on the answer."""
     model, reference = pair
     with torch.no_grad():
         expected = reference(**batch).last_hidden_state
         torch.testing.assert_close(model(**batch).last_hidden_state, expected, atol=1e-4, rtol=1e-4)
-        times: dict[nn.Module, list[float]] = {model: [], reference: []}
-        for turn in range(WARM_UP + rounds):
-            for module in pair if turn % 2 else reversed(pair):
-                started = time.perf_counter()
-                for _ in range(calls):
-                    module(**batch)
-                times[module].append(1000 * (time.perf_counter() - started) / calls)
-    ours, theirs = times[model][WARM_UP:], times[reference][WARM_UP:]
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    return statistics.median(ours), statistics.median(theirs), statistics.median(ratios)
+        return turns.take_turns(lambda: model(**batch), lambda: reference(**batch), rounds, calls)

@@ -1,4 +1,4 @@
-"""The code blocks of the READMEs run, from top to bottom, and print what their comments say."""
+"""The code blocks of the READMEs and the documentation run, from top to bottom, and print what their comments say."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parents[2] / "README.md"
-PAGES = [README, *sorted(README.parent.glob("packages/*/README.md"))]
+PAGES = [
+    README,
+    *sorted(README.parent.glob("packages/*/README.md")),
+    *sorted(README.parent.glob("plugins/*/README.md")),
+    *sorted(README.parent.glob("docs/*.md")),
+]
 BLOCKS = [
     block
     for page in PAGES
     for block in re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 ]
 CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"  # the README's name on the hub
+TRAINING = README.parent / "examples" / "train_tiny_gpt2.py"  # makes the model of docs/generation.md
 
 
 def file_of(block: str) -> str | None:
@@ -32,9 +38,11 @@ def file_of(block: str) -> str | None:
 def install(folder: Path, text: str) -> None:
     """What pip would leave behind for a package with these entry points."""
     points = tomllib.loads(text)["project"]["entry-points"]
-    metadata = folder / "acme-0.1.0.dist-info"
+    (entries,) = points.values()
+    name = next(iter(entries.values())).partition(".")[0]
+    metadata = folder / f"{name}-0.1.0.dist-info"
     metadata.mkdir()
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 0.1.0\n")
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n")
     parser = configparser.ConfigParser(delimiters=("=",))
     parser.read_dict(points)
     with (metadata / "entry_points.txt").open("w") as file:
@@ -57,6 +65,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert spec.origin is not None
     (folder / CHECKPOINT).parent.mkdir()
     (folder / CHECKPOINT).symlink_to(Path(spec.origin).parent / "model")
+    subprocess.run([sys.executable, str(TRAINING), "tiny-gpt2", "--steps", "2"], cwd=folder, check=True)
     return folder
 
 
@@ -92,7 +101,7 @@ def test_the_readme_shows_programs_and_a_plugin() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [*sorted(README.parent.glob("docs/**/*.md")), *PAGES], ids=lambda page: page.name
+    "page", sorted({*README.parent.glob("docs/**/*.md"), *PAGES}), ids=lambda page: page.name
 )
 def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8"))

@@ -10,10 +10,14 @@ import torch
 from published_keys import published_keys
 
 import formers_bert
+import formers_gpt2
+from formers import PreTrainedConfig, PreTrainedModel
 from formers.errors import FormersWarning, MissingWeightsWarning, UnexpectedWeightsWarning
-from formers_bert import BertConfig, BertForPreTraining, BertForQuestionAnswering, BertPreTrainedModel
+from formers_bert import BertConfig, BertForPreTraining, BertForQuestionAnswering
+from formers_gpt2 import GPT2Config, GPT2Model
 
-NARROW = {30522: 64, 3072: 32, 768: 16, 512: 24}  # published size -> size here
+# published size -> size here
+NARROW = {30522: 64, 50257: 64, 3072: 32, 2304: 48, 768: 16, 512: 24, 1024: 24}
 TRANSFORM = ("dense.weight", "dense.bias", "LayerNorm.{scale}", "LayerNorm.{shift}")
 PREDICTIONS = {"cls.predictions.bias", "cls.predictions.decoder.weight"} | {
     f"cls.predictions.transform.{name}" for name in TRANSFORM
@@ -58,12 +62,12 @@ def narrow_config() -> BertConfig:
     )
 
 
-def load(name: str, weights: dict[str, torch.Tensor]) -> tuple[Any, list[Warning | str]]:
+def load(
+    cls: type[PreTrainedModel], config: PreTrainedConfig, weights: dict[str, torch.Tensor]
+) -> tuple[Any, list[Warning | str]]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        report = getattr(formers_bert, name).from_pretrained(
-            None, config=narrow_config(), state_dict=weights, output_loading_info=True
-        )[1]
+        report = cls.from_pretrained(None, config=config, state_dict=weights, output_loading_info=True)[1]
     return report, [warning.message for warning in caught]
 
 
@@ -77,7 +81,7 @@ def named(keys: set[str], name: str, scale: str, shift: str) -> set[str]:
 def test_only_what_is_really_new_or_unused_is_warned_about(name: str, checkpoint: str) -> None:
     old = checkpoint == "bert-base-uncased"
     missing, unused = CASES[name][:2] if old else CASES[name][2:]
-    report, messages = load(name, narrow_weights(checkpoint))
+    report, messages = load(getattr(formers_bert, name), narrow_config(), narrow_weights(checkpoint))
 
     assert set(report.missing_keys) == named(missing, name, "weight", "bias")
     published = ("gamma", "beta") if old else ("weight", "bias")
@@ -91,19 +95,44 @@ def test_only_what_is_really_new_or_unused_is_warned_about(name: str, checkpoint
     assert len(messages) == len(expected)
 
 
+GPT2_CASES = {  # class: absent from gpt2
+    "GPT2Model": set(),
+    "GPT2LMHeadModel": set(),
+    "GPT2DoubleHeadsModel": {"multiple_choice_head.summary.weight", "multiple_choice_head.summary.bias"},
+    "GPT2ForSequenceClassification": {"score.weight"},
+    "GPT2ForTokenClassification": CLASSIFIER,
+    "GPT2ForQuestionAnswering": SPANS,
+}
+
+
+@pytest.mark.parametrize("name", GPT2_CASES)
+def test_gpt2_is_read_into_every_class(name: str) -> None:
+    """Without its prefix; the causal masks that it stores are dropped in silence, and its head is tied."""
+    config = GPT2Config(vocab_size=64, n_positions=24, n_embd=16, n_inner=32, n_head=2)
+    report, messages = load(getattr(formers_gpt2, name), config, narrow_weights("gpt2"))
+    assert set(report.missing_keys) == GPT2_CASES[name]
+    assert report.unexpected_keys == report.mismatched_keys == []
+    assert [type(message) for message in messages] == [MissingWeightsWarning] * bool(GPT2_CASES[name])
+
+
 @pytest.mark.parametrize(
-    ("cls", "checkpoint"),
-    [(BertForPreTraining, "bert-base-uncased"), (BertForQuestionAnswering, "bert-base-fine-tuned")],
+    ("cls", "config", "checkpoint"),
+    [
+        (BertForPreTraining, BertConfig(), "bert-base-uncased"),
+        (BertForQuestionAnswering, BertConfig(), "bert-base-fine-tuned"),
+        (GPT2Model, GPT2Config(), "gpt2"),
+    ],
+    ids=["bert-base-uncased", "bert-base-fine-tuned", "gpt2"],
 )
 def test_the_published_sizes_are_those_of_the_default_configuration(
-    cls: type[BertPreTrainedModel], checkpoint: str
+    cls: type[PreTrainedModel], config: PreTrainedConfig, checkpoint: str
 ) -> None:
     with torch.device("meta"):
-        expected = {key: tuple(value.shape) for key, value in cls(BertConfig()).state_dict().items()}
+        expected = {key: tuple(value.shape) for key, value in cls(config).state_dict().items()}
     expected.pop("cls.predictions.decoder.bias", None)  # published under its other name only
     stored = {
         key.replace("gamma", "weight").replace("beta", "bias"): shape
         for key, (shape, _) in published_keys(checkpoint).items()
-        if not key.endswith("position_ids")
+        if not key.endswith(("position_ids", ".attn.bias", ".masked_bias"))
     }
     assert stored == expected

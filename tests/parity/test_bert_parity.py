@@ -1,19 +1,32 @@
-"""BERT gives the same numbers as transformers 5.23: outputs, hidden states, losses, gradients, in float64.
-
-A padded batch is compared with the oracle on each row alone and unpadded, which is what a row means here (law 2);
-labels at padding and start positions in columns are therefore part of every padded case.
-"""
+"""BERT gives the same numbers as transformers 5.23: outputs, hidden states, losses, gradients, in float64."""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import padded_batches
 import pytest
 import torch
+from padded_batches import (
+    LENGTHS,
+    ROWS,
+    Batch,
+    Task,
+    by_row,
+    close,
+    masks,
+    not_empty,
+    objective,
+    row_labels,
+    same_gradients,
+    same_outputs,
+    same_signature,
+    shapes,
+    spans,
+    token_labels,
+    two_labels,
+)
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,93 +61,10 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "chunked": {"chunk_size_feed_forward": 2, "hidden_act": "relu"},
     "untied": {"tie_word_embeddings": False, "hidden_act": "silu"},
 }  # fmt: skip
-LENGTHS = (8, 4, 6, 4)  # real tokens of each row; even, as the oracle needs for chunks of 2
-SOURCE_LENGTHS = (5, 3, 5, 1)  # of what cross-attention reads
-LABELLED = 2  # labelled tokens in each row: as many in all, so that the mean over rows is the mean over items
-ROWS = range(len(LENGTHS))
-
-
-@dataclass
-class Batch:
-    """Inputs and labels of a padded batch, and where its rows are real."""
-
-    tensors: dict[str, Tensor]
-    starts: list[int]
-    ends: list[int]
-
-    def row(self, index: int) -> dict[str, Tensor]:
-        """The inputs and labels of one row by itself, unpadded."""
-        start, end = self.starts[index], self.ends[index]
-        row = {}
-        for name, tensor in self.tensors.items():
-            value = tensor[index : index + 1]
-            if name in ("attention_mask", "encoder_attention_mask"):
-                continue
-            if name == "encoder_hidden_states":
-                value = value[:, : SOURCE_LENGTHS[index]]
-            elif name.endswith("_positions"):
-                value = value - start
-            elif value.dim() > 1:
-                value = value[:, start:end]
-            row[name] = value
-        return row
-
-    def columns(self, index: int) -> tuple[slice, slice]:
-        """The index of a row's real tokens in a tensor [batch, length, ...]."""
-        return slice(index, index + 1), slice(self.starts[index], self.ends[index])
-
-    @property
-    def real(self) -> Tensor:
-        """Bool [batch, length], True where a token is real."""
-        columns = torch.arange(max(LENGTHS))
-        starts, ends = torch.tensor(self.starts)[:, None], torch.tensor(self.ends)[:, None]
-        return (starts <= columns) & (columns < ends)
-
-
-Labels = Callable[[Any, Batch], dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """One model class: its labels, and its outputs by token and by row."""
-
-    labels: Labels = lambda config, batch: {}
-    by_token: tuple[str, ...] = ()
-    by_row: tuple[str, ...] = ()
-    reads_encoder: bool = False
-
-
-def token_labels(classes: str, shift: int = 0) -> Labels:
-    """Labels for ``LABELLED`` real tokens of each row, and for all padding, where they must not count.
-
-    With ``shift`` 1 the first real token has a label too: nothing stands before it that could predict it.
-    """
-
-    def labels(config: Any, batch: Batch) -> dict[str, Tensor]:
-        drawn = torch.randint(0, getattr(config, classes), batch.tensors["input_ids"].shape)
-        for row, start, end in zip(drawn, batch.starts, batch.ends, strict=True):
-            row[start + shift + LABELLED : end] = -100
-        return {"labels": drawn}
-
-    return labels
-
-
-def row_labels(config: Any, batch: Batch) -> dict[str, Tensor]:
-    if config.num_labels == 1:
-        return {"labels": torch.randn(len(ROWS), dtype=torch.float64)}
-    return {"labels": torch.randint(0, config.num_labels, (len(ROWS),))}
-
-
-def two_labels(name: str) -> Labels:
-    return lambda config, batch: {name: torch.randint(0, 2, (len(ROWS),))}
 
 
 def pretraining_labels(config: Any, batch: Batch) -> dict[str, Tensor]:
     return token_labels("vocab_size")(config, batch) | two_labels("next_sentence_label")(config, batch)
-
-
-def spans(config: Any, batch: Batch) -> dict[str, Tensor]:
-    return {"start_positions": torch.tensor(batch.starts), "end_positions": torch.tensor(batch.ends) - 1}
 
 
 TASKS = {
@@ -171,78 +101,12 @@ def make_pair(oracle: Any, name: str, attention: str = "eager", **options: Any) 
 
 
 def make_batch(config: Any, task: Task, padding: str) -> Batch:
-    """A batch of ``LENGTHS`` (all of the longest without padding) with labels."""
-    longest = max(LENGTHS)
-    lengths = (longest,) * len(ROWS) if padding == "none" else LENGTHS
-    starts = [longest - length if padding == "left" else 0 for length in lengths]
-    ends = [start + length for start, length in zip(starts, lengths, strict=True)]
-    shape = (len(ROWS), longest)
-    batch = Batch({"input_ids": torch.randint(1, config.vocab_size, shape)}, starts, ends)
-    batch.tensors["token_type_ids"] = torch.randint(0, config.type_vocab_size, shape)
-    if padding != "none":
-        batch.tensors["attention_mask"] = batch.real.long()
-    if config.add_cross_attention and task.reads_encoder:
-        source = max(SOURCE_LENGTHS)
-        batch.tensors["encoder_hidden_states"] = torch.randn(len(ROWS), source, config.hidden_size).double()
-        batch.tensors["encoder_attention_mask"] = torch.arange(source) < torch.tensor(SOURCE_LENGTHS)[:, None]
-    batch.tensors |= task.labels(config, batch)
-    return batch
-
-
-def by_row(batch: Batch, padding: str, model: Any, **asked: Any) -> list[Any]:
-    """The oracle's outputs: for each row alone, or without padding for the batch as it is."""
-    if padding == "none":
-        return [model(**batch.tensors, **asked)]
-    return [model(**batch.row(index), **asked) for index in ROWS]
-
-
-def objective(output: Any, task: Task, real: Any, rows: int) -> Tensor:
-    """What is differentiated: the loss, and a function of all outputs at real tokens, as the mean over rows."""
-    total = output.get("loss", torch.zeros((), dtype=torch.float64))
-    for name in task.by_token:
-        total = total + output[name][real].sin().sum() / rows
-    for name in task.by_row:
-        total = total + output[name].sin().sum() / rows
-    return total
-
-
-def close(ours: Tensor, theirs: Tensor, tolerance: float = 1e-10) -> None:
-    torch.testing.assert_close(ours, theirs, rtol=10 * tolerance, atol=tolerance, check_dtype=False)
+    return padded_batches.make_batch(config, task, padding, types=config.type_vocab_size)
 
 
 def loss_tolerance(name: str) -> float:
     """The oracle computes the loss of a causal language model in float32 always."""
     return 1e-6 if name == "BertLMHeadModel" else 1e-10
-
-
-def same_gradients(ours: Any, theirs: Any, tolerance: float = 1e-10) -> None:
-    parameters = dict(ours.named_parameters())
-    for name, parameter in theirs.named_parameters():
-        expected = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        found = parameters[name].grad
-        close(torch.zeros_like(parameter) if found is None else found, expected, tolerance)
-
-
-def same_outputs(found: Any, expected: list[Any], task: Task, batch: Batch) -> None:
-    """Everything that a model returns for the real tokens; probabilities of padding are 0."""
-    if len(expected) > 1:
-        rows = [batch.columns(index) for index in ROWS]
-    else:
-        rows = [(slice(None), slice(None))]
-    for (row, columns), theirs in zip(rows, expected, strict=True):
-        for name in task.by_token:
-            close(found[name][row, columns], theirs[name])
-        for name in task.by_row:
-            close(found[name][row], theirs[name])
-        for ours, states in zip(found.hidden_states, theirs.hidden_states, strict=True):
-            close(ours[row, columns], states)
-        for ours, probs in zip(found.get("attentions", ()), theirs.get("attentions") or (), strict=True):
-            close(ours[row, :, columns, columns], probs)
-            close(ours[row, :, columns].sum(dim=-1), probs.sum(dim=-1))
-        for ours, probs in zip(
-            found.get("cross_attentions", ()), theirs.get("cross_attentions") or (), strict=True
-        ):
-            close(ours[row, :, columns, : probs.shape[-1]], probs)
 
 
 SELECTED = ("small", "decoder", "cross")
@@ -301,10 +165,6 @@ def test_names_and_shapes_of_weights(oracle: Any, name: str, configuration: str)
     settings = settings_for(name, CONFIGURATIONS[configuration])
     ours = getattr(formers_bert, name)(formers_bert.BertConfig(**settings))
     theirs = getattr(oracle, name)(oracle.BertConfig(**settings))
-
-    def shapes(model: Any) -> list[tuple[str, tuple[int, ...]]]:
-        return [(key, tuple(value.shape)) for key, value in model.state_dict().items()]
-
     assert shapes(ours) == shapes(theirs)
     assert [key for key, _ in ours.named_parameters()] == [key for key, _ in theirs.named_parameters()]
 
@@ -342,13 +202,7 @@ def test_each_reads_what_the_other_saved(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_signature(oracle: Any, name: str) -> None:
-    """Our positional parameters start with theirs, in the same order; what they take as **kwargs has a name."""
-    theirs = inspect.signature(getattr(oracle, name).forward).parameters
-    named = [key for key, value in theirs.items() if value.kind is not inspect.Parameter.VAR_KEYWORD]
-    ours = inspect.signature(getattr(formers_bert, name).forward).parameters
-    positional = [key for key in ours if key != "cache_position"]
-    assert positional[: len(named)] == named
-    assert not any(value.kind is inspect.Parameter.VAR_KEYWORD for value in ours.values())
+    same_signature(getattr(formers_bert, name), getattr(oracle, name))
 
 
 @pytest.mark.parametrize("configuration", ["decoder", "cross"])
@@ -385,17 +239,6 @@ def test_a_prefix_of_keys_and_values_for_an_encoder(oracle: Any) -> None:
     assert found.past_key_values is None
 
 
-def masks(rows: int, length: int) -> dict[str, Tensor]:
-    """Masks of four dimensions; every query may read itself."""
-    allowed = torch.rand(rows, 1, length, length) < 0.6
-    allowed = allowed | torch.eye(length, dtype=torch.bool)
-    return {
-        "bool": allowed,
-        "one row": allowed[:1],
-        "additive": torch.where(allowed, torch.randn(rows, 1, length, length), -1e30).double(),
-    }
-
-
 @pytest.mark.parametrize("kind", ["bool", "one row", "additive"])
 @pytest.mark.parametrize("is_decoder", [False, True])
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -408,14 +251,6 @@ def test_masks_of_four_dimensions(oracle: Any, attention: str, is_decoder: bool,
     if kind == "one row":
         mask = mask.expand(len(ROWS), -1, -1, -1)
     close(ours(**inputs)[0], theirs(**(inputs | {"attention_mask": mask}))[0])
-
-
-def not_empty(output: Any) -> list[tuple[Any, str]]:
-    """Name (or place) and type of what an output holds; a decoder of theirs without cross-attention holds ``()``."""
-    items = output.items() if hasattr(output, "items") else enumerate(output)
-    return [
-        (key, type(value).__name__) for key, value in items if not (isinstance(value, tuple) and not value)
-    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from adversarial import corpus
 
 from formers_bert import BertTokenizer, BertTokenizerLegacy
 
@@ -60,3 +62,52 @@ def test_the_slow_tokenizer_of_version_4(minilm: Path, tmp_path: Path) -> None:
     for text in TEXTS[1:]:
         assert legacy.decode(theirs(text)["input_ids"]) == theirs.decode(theirs(text)["input_ids"])
         assert legacy.get_special_tokens_mask([5], [6]) == theirs.get_special_tokens_mask([5], [6])
+
+
+def common(text: str) -> str:
+    """A text in which the library and the tokenizer in Python of version 4 see the same; formers follows the library.
+
+    The latter composes characters, drops unassigned ones, knows 256 Chinese ones more, and takes for special tokens
+    also those that appear when control characters are dropped.
+    """
+    dropped = {"Cn", "Cc", "Cf", "Co"} if "[" in text else {"Cn"}
+    return "".join(
+        char
+        for char in unicodedata.normalize("NFC", text)
+        if unicodedata.category(char) not in dropped and not 0x2B820 <= ord(char) < 0x2B920
+    )
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"do_lower_case": False},
+    {"strip_accents": False},
+    {"strip_accents": True, "do_lower_case": False},
+    {"tokenize_chinese_chars": False},
+    {"do_basic_tokenize": False},
+    {"never_split": ["the", "café", "x²"]},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_the_tokenizers_in_python_agree_on_every_string(options: dict[str, Any], minilm: Path) -> None:
+    theirs = transformers.BertTokenizer.from_pretrained(minilm, **options)
+    ours = BertTokenizerLegacy.from_pretrained(minilm, **options)
+    texts = list(map(common, corpus()))
+    for first, second in zip(texts, reversed(texts), strict=True):
+        row = ours(first, second, return_special_tokens_mask=True)
+        assert row.data == dict(theirs(first, second, return_special_tokens_mask=True)), (first, second)
+        assert ours.tokenize(first) == theirs.tokenize(first), first
+        for skip in (False, True):
+            assert ours.decode(row.input_ids, skip) == theirs.decode(row.input_ids, skip), (first, second)
+
+
+def test_the_tokenizers_in_rust_agree_on_every_string(minilm: Path) -> None:
+    theirs = transformers.BertTokenizerFast.from_pretrained(minilm)
+    ours = BertTokenizer.from_pretrained(minilm)
+    for form in (
+        {},
+        {"return_offsets_mapping": True},
+        {"padding": True, "truncation": True, "max_length": 20},
+    ):
+        assert ours(corpus(), corpus()[::-1], **form).data == dict(theirs(corpus(), corpus()[::-1], **form))

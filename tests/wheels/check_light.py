@@ -15,10 +15,22 @@ from pathlib import Path
 
 HEAVY = ("torch", "numpy", "triton", "transformers")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world", "##s"]
+TEXT = "Hello worlds"
 
 
-def write_checkpoint(folder: Path, model_type: str, *, vocabulary: bool) -> None:
-    """A tiny checkpoint folder without weights."""
+def vocabularies() -> dict[str, tuple[dict[str, str], list[int]]]:
+    """By the name of their first file: small vocabularies as architectures keep them, and the ids of ``TEXT``."""
+    from formers.tokenization.bpe_files import ALPHABET
+
+    alphabet = json.dumps({character: byte for byte, character in enumerate(ALPHABET)})
+    return {
+        "vocab.txt": ({"vocab.txt": "\n".join(WORDS) + "\n"}, [5, 6, 7]),
+        "vocab.json": ({"vocab.json": alphabet, "merges.txt": "#version: 0.2\n"}, list(TEXT.encode())),
+    }
+
+
+def write_checkpoint(folder: Path, model_type: str, vocabulary: dict[str, str] | None = None) -> None:
+    """A tiny checkpoint folder without weights; with a ``tokenizer.json`` unless other files are given."""
     tokenizer = {
         "version": "1.0",
         "truncation": None,
@@ -40,20 +52,16 @@ def write_checkpoint(folder: Path, model_type: str, *, vocabulary: bool) -> None
     (folder / "config.json").write_text(
         json.dumps({"model_type": model_type, "hidden_size": 48, "num_attention_heads": 4})
     )
-    if vocabulary:
-        (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
-    else:
-        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    for name, content in (vocabulary or {"tokenizer.json": json.dumps(tokenizer)}).items():
+        (folder / name).write_text(content, "utf-8")
 
 
 def check_core(folder: Path) -> None:
     """A tokenizer from ``tokenizer.json`` alone, and a clear error where PyTorch is needed."""
     from formers import AutoTokenizer
 
-    write_checkpoint(folder / "generic", "some-type-that-nobody-provides", vocabulary=False)
-    ids = AutoTokenizer.from_pretrained(str(folder / "generic"))("Hello worlds", add_special_tokens=False)[
-        "input_ids"
-    ]
+    write_checkpoint(folder / "generic", "some-type-that-nobody-provides")
+    ids = AutoTokenizer.from_pretrained(str(folder / "generic"))(TEXT, add_special_tokens=False)["input_ids"]
     assert list(ids) == [5, 6, 7], f"unexpected token ids {ids}"
     assert "formers[torch]" in model_error(folder / "generic"), "the error does not name the extra"
 
@@ -74,14 +82,17 @@ def check_architecture(folder: Path, module: str) -> None:
     from formers import AutoConfig, AutoTokenizer
 
     manifest = importlib.import_module(f"{module}.plugin").ARCHITECTURE
-    for vocabulary in (False, True):
+    where, _, name = manifest.tokenizer.partition(":")
+    names = getattr(importlib.import_module(where), name).vocab_files_names
+    own, own_ids = vocabularies()[names["vocab_file"]]
+    for vocabulary, expected in ((None, [5, 6, 7]), (own, own_ids)):
         place = folder / f"{manifest.model_type}-{'vocab' if vocabulary else 'json'}"
-        write_checkpoint(place, manifest.model_type, vocabulary=vocabulary)
+        write_checkpoint(place, manifest.model_type, vocabulary)
         config = AutoConfig.from_pretrained(str(place))
         assert type(config).__module__.split(".")[0] == module, f"{type(config)} is not from {module}"
         assert config.hidden_size == 48, f"hidden_size is {config.hidden_size}, not the 48 of the file"
-        ids = AutoTokenizer.from_pretrained(str(place))("Hello worlds", add_special_tokens=False)["input_ids"]
-        assert list(ids) == [5, 6, 7], f"unexpected token ids {ids} from {place.name}"
+        ids = AutoTokenizer.from_pretrained(str(place))(TEXT, add_special_tokens=False)["input_ids"]
+        assert list(ids) == expected, f"unexpected token ids {ids} from {place.name}"
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from fake_api import api
 from loopback_hub import hub
 
-__all__ = ["hub"]
+__all__ = ["api", "hub"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -47,6 +48,8 @@ def _answer(handler: BaseHTTPRequestHandler, hub: Hub) -> None:
 
     if hub.status is not None:
         return send(hub.status, {})
+    if handler.path.startswith("/api/models/"):
+        return _list(handler.path.removeprefix("/api/models/").partition("?")[0], hub, send)
     name, found, rest = handler.path.lstrip("/").partition("/resolve/")
     if not found or name not in hub.repositories:
         return send(404, {"X-Error-Code": "RepoNotFound"})
@@ -63,6 +66,18 @@ def _answer(handler: BaseHTTPRequestHandler, hub: Hub) -> None:
         return send(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
     etag = hashlib.sha256(content).hexdigest()
     return send(200, {"X-Repo-Commit": commit, "ETag": f'"{etag}"'}, hub.corrupt.get(file, content))
+
+
+def _list(path: str, hub: Hub, send: Callable[..., None]) -> None:
+    """The files directly in a folder of a repository."""
+    name, _, rest = path.partition("/tree/")
+    commit, _, folder = rest.partition("/")
+    files = hub.repositories.get(name, {}).get(commit, {})
+    below = [file for file in files if file.rpartition("/")[0] == folder]
+    if not below:
+        return send(404, {"X-Error-Code": "EntryNotFound"})
+    entries = [{"type": "file", "path": file, "size": len(files[file]), "oid": "0" * 40} for file in below]
+    return send(200, {"Content-Type": "application/json"}, json.dumps(entries).encode())
 
 
 @pytest.fixture

@@ -230,3 +230,29 @@ def test_keys_that_are_nowhere_are_missed(implementation: AttentionImplementatio
     layout = Layout.padded(1, 2)
     with pytest.raises(ValueError, match="without keys and values"):
         implementation(torch.randn(2, 1, 4), None, None, AttentionPass(layout, layout), scale=1.0)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("queries", [1, 3, 5])
+@pytest.mark.parametrize("form", ["plain", "padded", "packed", "pairwise"])
+def test_what_needs_no_mask_is_known_beforehand(form: str, queries: int, causal: bool) -> None:
+    mask = torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 1]])
+    layouts = {
+        "plain": Layout.padded(2, 5),
+        "padded": Layout.padded(2, 5, mask),
+        "packed": Layout.packed(torch.tensor([0, 5, 8]), 5, 8),
+        "pairwise": Layout.from_attention_mask(torch.ones(2, queries, 5), 2, 5, queries),
+    }
+    key = layouts[form]
+    if form == "packed" and queries != 5:
+        return
+    step = AttentionPass(key if queries == 5 else Layout.padded(2, queries), key, causal=causal)
+    assert step.unmasked == (form == "plain" and step.allowed() is None)
+    assert step.only_causal == (causal and queries == 5 and form in ("plain", "packed"))
+    if step.only_causal:
+        allowed = step.allowed()
+        assert allowed is not None
+        triangle = torch.ones(5, 5, dtype=torch.bool).tril()
+        real = key.key_mask() if form == "packed" else None
+        expected = triangle.expand(2, 1, 5, 5) if real is None else triangle & real[:, None, None, :]
+        assert torch.equal(allowed.expand(2, 1, 5, 5), expected)

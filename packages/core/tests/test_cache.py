@@ -107,12 +107,28 @@ def test_a_layer_holds_what_was_put_in(
 @torch.no_grad()
 def test_growing_copies_a_token_for_a_token() -> None:
     layer = DynamicLayer()
-    layer.append(*pair(100))
+    layer.append(*pair(400))  # more than what is joined anew for being small
     places = set()
     for _ in range(400):
         key, _ = layer.append(*pair(1))
         places.add(key.data_ptr())
     assert len(places) < 8
+
+
+@torch.no_grad()
+def test_a_small_cache_becomes_a_large_one() -> None:
+    """It is joined anew while it is small, then moves into a room; what was read before stays as it was."""
+    layer, mirror, earlier = DynamicLayer(), Mirror(), []
+    for _ in range(500):
+        key, value = pair(1)
+        held = layer.append(key, value)
+        mirror.key, mirror.value = (
+            torch.cat(both, dim=2) for both in ((mirror.key, key), (mirror.value, value))
+        )
+        assert torch.equal(held[0], mirror.key)
+        assert torch.equal(held[1], mirror.value)
+        earlier.append((held[0], held[0].sum()))
+    assert all(torch.equal(tensor.sum(), total) for tensor, total in earlier)
 
 
 def test_with_gradients_nothing_stored_is_written_to() -> None:
@@ -338,3 +354,71 @@ def test_a_compiled_step_grows_the_cache_it_was_given() -> None:
                 new = pair(length)
                 torch.testing.assert_close(compiled(ours, *new), step(plain, *new))
             assert ours.get_seq_length() == 5
+
+
+class TestFixedShapes:
+    """The whole room at every step; the length is on the device, where a compiled step can change it."""
+
+    @pytest.fixture
+    def cache(self) -> StaticCache:
+        cache = StaticCache(Config(), ROOM)
+        for layer in range(len(cache)):
+            cache.update(*pair(3), layer)
+        cache.fix_shapes()
+        return cache
+
+    def step(self, cache: Cache, new: int) -> list[tuple[Tensor, Tensor]]:
+        """What a forward does: one claim, then every layer."""
+        given = [pair(new) for _ in range(len(cache))]
+        assert cache.cursor is not None
+        cache.cursor.claim(new)
+        for index, (key, value) in enumerate(given):
+            keys, values = cache.update(key, value, index)
+            assert keys.shape == values.shape == (BATCH, HEADS, ROOM, DIM)
+        return given
+
+    def test_all_layers_are_written_at_one_place(self, cache: StaticCache) -> None:
+        before = [layer.room for layer in cache.layers]
+        one, two = self.step(cache, 1), self.step(cache, 2)
+        assert cache.get_seq_length() == 6
+        for index, layer in enumerate(cache.layers):
+            assert layer.length == 6
+            keys, values = layer.read()
+            assert torch.equal(keys[:, :, 3:], torch.cat((one[index][0], two[index][0]), dim=2))
+            assert torch.equal(values[:, :, 3:], torch.cat((one[index][1], two[index][1]), dim=2))
+            assert layer.room[0] is before[index][0]
+
+    def test_released_it_goes_on_as_before(self, cache: StaticCache) -> None:
+        self.step(cache, 2)
+        cache.release_shapes()
+        assert cache.cursor is None
+        assert cache.get_seq_length() == 5
+        assert cache.update(*pair(1), 0)[0].shape[2] == 6
+
+    def test_crop_and_reset(self, cache: StaticCache) -> None:
+        cursor = cache.cursor
+        self.step(cache, 2)
+        cache.crop(-4)
+        assert cache.cursor is cursor  # a captured graph holds on to it
+        assert cache.get_seq_length() == 1
+        cache.reset()
+        assert cache.cursor is None
+        assert cache.get_seq_length() == 0
+        assert cache.layers[0].room is not None
+
+    def test_it_needs_room(self) -> None:
+        with pytest.raises(ValueError, match="run the prompts first"):
+            StaticCache(Config(), ROOM).fix_shapes()
+        DynamicCache().reset()
+        assert DynamicCache().cursor is None
+
+    def test_beside_an_encoder(self, cache: StaticCache) -> None:
+        both = EncoderDecoderCache(cache, DynamicCache())
+        assert both.cursor is cache.cursor
+        both.cross_attention_cache.update(*pair(4), 0)
+        self.step(both, 1)
+        both.crop(-2)
+        assert both.get_seq_length() == 2
+        assert both.cross_attention_cache.get_seq_length() == 4
+        both.reset()
+        assert both.cursor is None

@@ -359,7 +359,9 @@ def test_a_state_dict_holds_tensors() -> None:
 
 def test_nothing_is_read_before_everything_is_decided() -> None:
     class Unreadable(StateDict):
-        def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+        def tensor(
+            self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+        ) -> Tensor:
             raise AssertionError(key)
 
     state = values(Base)

@@ -257,8 +257,10 @@ def test_a_format_of_a_plugin_is_found_by_its_names(tmp_path: Path, monkeypatch:
         def info(self, key: str) -> TensorInfo:
             return TensorInfo(torch.float32, (1,), "names.txt")
 
-        def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
-            return self._tensors[key]
+        def tensor(
+            self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+        ) -> Tensor:
+            return self._tensors[key].to(device=device, dtype=dtype)
 
     ours = CheckpointFormat(name="lines", stem="names", suffix=".txt", reader=Lines, priority=200)
     monkeypatch.setattr(hooks, "call", lambda name: [builtin(), [ours]])

@@ -178,6 +178,29 @@ def test_get_config_dict(tmp_path: Path) -> None:
     assert rest == {"width": 3, "foo": 1}
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {"attn_implementation": "eager"},
+        {"_attn_implementation": "eager"},
+        {"attn_implementation": "eager", "_attn_implementation": "sdpa"},
+        {"attn_implementation": "eager", "_attn_implementation": None, "_attn_implementation_autoset": True},
+        {"_attn_implementation_internal": "flash_attention_2", "_attn_implementation_autoset": False},
+        {"attn_implementation": {"": "eager"}, "_experts_implementation": "eager"},
+    ],
+    ids=str,
+)
+def test_a_file_never_chooses_the_attention(tmp_path: Path, stored: dict[str, Any]) -> None:
+    """In silence, since every checkpoint that transformers wrote with such a key would warn."""
+    save(tmp_path, {"model_type": "plain", "width": 16} | stored)
+    for name in ("attn_implementation", "_attn_implementation"):
+        config = PlainConfig.from_pretrained(tmp_path)
+        assert config._attn_implementation is None
+        assert not any("implementation" in key for key in config.to_dict())
+        assert PlainConfig.from_pretrained(tmp_path, **{name: "chosen"})._attn_implementation == "chosen"
+        assert PlainConfig.from_dict(stored, **{name: "chosen"})._attn_implementation == "chosen"
+
+
 def test_subfolders_and_old_options(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     save(tmp_path / "sub", {"width": 16})

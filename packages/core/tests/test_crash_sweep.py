@@ -3,7 +3,7 @@
 A child process saves over a folder, and its n-th filesystem call ends it, or reports a full disk, for every n;
 the same for the recovery after such an end. Then whoever reads finds the old or the new checkpoint, whole.
 
-The quick version covers the two re-saves that change the files most. ``pytest -m slow`` covers
+The quick version covers the two re-saves that change the files most. ``nox -s crash`` covers
 {single, sharded} over {single, sharded}, with a reader running all the time, and kills at random moments.
 """
 
@@ -42,6 +42,8 @@ def save(folder: Path, generation: int, sharding: str) -> None:
     tensors = {f"layer.{index}.weight": torch.full((150,), float(generation)) for index in range(4)}
     with Commit(folder) as commit:
         commit.write_text("config.json", dump_json({"generation": generation}))
+        commit.write_text(f"notes/{sharding}", str(generation))
+        commit.remove(lambda name: True, below="notes")
         write_checkpoint(commit, tensors, max_shard_size=SIZES[sharding])
 
 
@@ -52,6 +54,8 @@ def load(folder: Path) -> int:
 
 def _read(folder: Folder) -> int:
     found = {read_json(folder.require("config.json"))["generation"]}
+    (note,) = folder.names("notes")
+    found.add(int(folder.require(f"notes/{note}").read_text()))
     checkpoint = open_checkpoint(folder, locate(folder))
     assert len(checkpoint.keys()) == 4
     for key in checkpoint.keys():  # noqa: SIM118 - not a mapping

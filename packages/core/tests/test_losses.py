@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,12 +11,18 @@ from torch.nn import functional as F
 from formers.layout import Layout
 from formers.losses import (
     LossTerm,
+    classification_term,
     combine,
     cross_entropy_term,
+    means,
     multi_label_term,
     next_token_labels,
+    next_token_term,
+    position_term,
     regression_term,
+    with_loss,
 )
+from formers.outputs import SequenceClassifierOutput
 
 
 @given(seed=st.integers(0, 10**6), ignored=st.floats(0.0, 0.9))
@@ -149,3 +157,72 @@ def test_gradients_of_single_examples() -> None:
     each = torch.vmap(torch.func.grad(loss))(logits, labels)
     expected = logits.softmax(-1) - torch.nn.functional.one_hot(labels, 3)
     torch.testing.assert_close(each, expected)
+
+
+@pytest.mark.parametrize(
+    ("num_labels", "problem", "labels", "expected"),
+    [
+        (1, None, torch.tensor([0.5, -1.0]), lambda logits, labels: F.mse_loss(logits.squeeze(1), labels)),
+        (1, None, torch.tensor([1, 0]), lambda logits, labels: F.mse_loss(logits.squeeze(1), labels.float())),
+        (3, None, torch.tensor([2, 0]), F.cross_entropy),
+        (3, None, torch.eye(3)[:2], F.binary_cross_entropy_with_logits),
+        (3, "regression", torch.ones(2, 3), F.mse_loss),
+        (2, "single_label_classification", torch.tensor([[1], [1]]), lambda logits, labels:
+            F.cross_entropy(logits, labels[:, 0])),
+    ],
+)  # fmt: skip
+def test_the_problem_decides_the_loss(
+    num_labels: int, problem: str | None, labels: torch.Tensor, expected: Any
+) -> None:
+    logits = torch.randn(2, num_labels)
+    torch.testing.assert_close(classification_term(logits, labels, problem).mean(), expected(logits, labels))
+
+
+def test_a_position_counts_if_it_is_a_real_token() -> None:
+    logits = torch.randn(4, 5)
+    layout = Layout.padded(4, 5, torch.arange(5) < torch.tensor([5, 3, 5, 5])[:, None])
+    term = position_term(logits, torch.tensor([[4], [3], [-1], [5]]), layout, weight=0.5)
+    assert (term.count.item(), term.weight) == (1, 0.5)
+    torch.testing.assert_close(term.sum, F.cross_entropy(logits[:1], torch.tensor([4])))
+
+
+def test_beside_cached_columns_the_last_of_a_layout_have_labels() -> None:
+    mask = torch.tensor([[0, 1, 1, 1, 1], [1, 1, 1, 1, 0]])
+    found = next_token_labels(torch.arange(6).view(2, 3), Layout.padded(2, 5, mask))
+    assert found.tolist() == [[1, 2, -100], [4, -100, -100]]
+
+
+def test_scores_of_some_positions() -> None:
+    logits, labels = torch.randn(2, 6, 9), torch.randint(0, 9, (2, 6))
+    whole = next_token_term(logits, labels, None)
+    assert whole.count.item() == 10
+    kept = next_token_term(logits[:, -3:], labels, None, slice(-3, None))
+    torch.testing.assert_close(
+        kept.mean(), F.cross_entropy(logits[:, 3:5].flatten(0, 1), labels[:, 4:].flatten())
+    )
+    places = torch.tensor([0, 4])
+    chosen = next_token_term(logits[:, places], labels, None, places)
+    expected = F.cross_entropy(logits[:, places].flatten(0, 1), labels[:, places + 1].flatten())
+    torch.testing.assert_close(chosen.mean(), expected)
+
+
+def test_the_mean_of_each_term() -> None:
+    terms = {
+        "a": LossTerm(torch.tensor(6.0), torch.tensor(3)),
+        "b": LossTerm(torch.tensor(4.0), torch.tensor(2), weight=0.5),
+    }
+    assert {name: mean.item() for name, mean in means(terms).items()} == {"a": 2.0, "b": 1.0}
+    assert {name: mean.item() for name, mean in means(terms, {"a": 6, "b": 1}).items()} == {
+        "a": 1.0,
+        "b": 2.0,
+    }
+    assert means({}) == {}
+
+
+def test_an_output_with_its_loss() -> None:
+    terms = {"a": LossTerm(torch.tensor(6.0), torch.tensor(3))}
+    output = with_loss(SequenceClassifierOutput(logits=torch.ones(1)), terms, None, True)
+    assert output.loss.item() == 2.0
+    assert output.loss_terms is terms
+    assert with_loss(SequenceClassifierOutput(logits=torch.ones(1)), terms, 6, False)[0].item() == 1.0
+    assert with_loss(SequenceClassifierOutput(logits=torch.ones(1)), {}, None, True).loss is None

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from torch import nn
 from toy import ToyConfig, ToyForMaskedLM, ToyForSequenceClassification, ToyModel
 
+from formers.errors import ConfigValidationError, PluginConflictError
+from formers.modeling import PreTrainedModel
 from formers.modeling.pruning import kept_columns, prune_linear_layer
+from formers.plugins import registry
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -233,3 +236,25 @@ def test_gradients_flow_through_frozen_embeddings_only_while_required() -> None:
     assert model(ids).last_hidden_state.requires_grad
     model.disable_input_require_grads()
     assert not model(ids).last_hidden_state.requires_grad
+
+
+def test_an_auto_class_learns_of_a_class_of_ones_own() -> None:
+    class OwnConfig(ToyConfig):
+        model_type = "own"
+
+    class Own(ToyModel):
+        config_class = OwnConfig
+
+    class Rival(ToyModel):
+        config_class = OwnConfig
+
+    with registry.temporary_registrations():
+        for _ in range(2):
+            Own.register_for_auto_class()
+        assert registry.auto_class_for("AutoModel", OwnConfig()) is Own
+        with pytest.raises(PluginConflictError, match="AutoModel already has a class for OwnConfig"):
+            Rival.register_for_auto_class("AutoModel")
+        with pytest.raises(ConfigValidationError, match=r"'AutoTokenizer'.*an Auto class of models"):
+            Own.register_for_auto_class("AutoTokenizer")
+        with pytest.raises(ConfigValidationError, match="this one has None"):
+            PreTrainedModel.register_for_auto_class()

@@ -61,4 +61,5 @@ def test_japanese_checkpoints_differ_in_their_tokenizer_only() -> None:
 
 
 def test_every_prefix_belongs_to_a_package() -> None:
-    assert set(DATA["class_prefixes"].values()) == set(DATA["packages"])
+    packages = DATA["packages"]
+    assert {packages[model_type] for model_type in DATA["class_prefixes"].values()} == set(packages.values())

@@ -269,11 +269,50 @@ def test_only_a_slow_class(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "classes",
-    [(None, None), (AcmeTokenizerFast, None), (None, AcmeTokenizer), (object, None), (None, "AcmeTokenizer")],
+    [
+        {},
+        {"slow_tokenizer_class": AcmeTokenizerFast},
+        {"fast_tokenizer_class": AcmeTokenizer},
+        {"tokenizer_class": object},
+        {"tokenizer_class": "AcmeTokenizer"},
+        {"slow_tokenizer_class": AcmeTokenizer, "fast_tokenizer_class": AcmeTokenizer},
+        {"tokenizer_class": PlainTokenizer, "fast_tokenizer_class": AcmeTokenizerFast},
+    ],
+    ids=str,
 )
-def test_registering_what_is_no_such_class(classes: tuple[Any, Any]) -> None:
+def test_registering_what_is_no_such_class(classes: dict[str, Any]) -> None:
     with pytest.raises(ConfigValidationError, match=r"AutoTokenizer\.register"):
-        AutoTokenizer.register(AcmeConfig, *classes)
+        AutoTokenizer.register(AcmeConfig, **classes)
+    assert not registry.registered_classes("AutoTokenizer")
+    assert not registry.registered_classes("AutoTokenizer:slow")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "slow", "fast"),
+    [
+        ((AcmeTokenizer, AcmeTokenizerFast), AcmeTokenizer, AcmeTokenizerFast),
+        ((AcmeTokenizer,), AcmeTokenizer, None),
+        ((AcmeTokenizerFast,), None, AcmeTokenizerFast),
+        ((None, AcmeTokenizer), AcmeTokenizer, None),
+        ((AcmeTokenizer, None, AcmeTokenizerFast), AcmeTokenizer, AcmeTokenizerFast),
+        ((AcmeTokenizerFast, AcmeTokenizer, AcmeTokenizerFast), AcmeTokenizer, AcmeTokenizerFast),
+    ],
+)
+def test_registering_in_the_forms_of_both_ages(
+    arguments: tuple[Any, ...], slow: type | None, fast: type | None
+) -> None:
+    AutoTokenizer.register(AcmeConfig, *arguments)
+    assert registry.registered_classes("AutoTokenizer:slow") == [one for one in (slow,) if one is not None]
+    assert registry.registered_classes("AutoTokenizer") == [one for one in (fast,) if one is not None]
+
+
+def test_registering_a_pair_is_all_or_nothing() -> None:
+    AutoTokenizer.register(AcmeConfig, slow_tokenizer_class=AcmeTokenizer)
+    with pytest.raises(PluginConflictError, match="AutoTokenizer:slow already has a class for AcmeConfig"):
+        AutoTokenizer.register(
+            AcmeConfig, slow_tokenizer_class=AcmeTokenizer, fast_tokenizer_class=AcmeTokenizerFast
+        )
+    assert registry.registered_classes("AutoTokenizer") == []
 
 
 def test_an_installed_plugin_in_a_fresh_process(tmp_path: Path) -> None:

@@ -46,6 +46,16 @@ def test_rows_by_index() -> None:
         batch[2]
     with pytest.raises(KeyError, match="expected the name of a field"):
         BatchEncoding({"input_ids": [1]})[0]
+    with pytest.raises(KeyError, match="expected the name of a field"):
+        batch[1.5]
+
+
+def test_a_slice_without_encodings_gives_rows_of_every_field() -> None:
+    batch = BatchEncoding({"input_ids": torch.tensor([[1, 2], [3, 4]]), "labels": [5, 6]})
+    rows = batch[1:]
+    assert list(rows) == ["input_ids", "labels"]
+    assert rows["input_ids"].tolist() == [[3, 4]]
+    assert rows["labels"] == [6]
 
 
 def test_words_and_characters(pair: BatchEncoding) -> None:
@@ -104,3 +114,22 @@ def test_moving() -> None:
     assert batch.to(torch.device("meta")).text == "the"
     with pytest.raises(TextInputError, match=r"device=torch\.float16"):
         batch.to(torch.float16)  # type: ignore[arg-type]
+
+
+def test_an_empty_first_row_loses_no_tokens() -> None:
+    with pytest.raises(TextInputError, match=r"input_ids: rows of 0 to 1 items do not make one tensor"):
+        TOKENIZER(["", "the"], add_special_tokens=False, return_tensors="pt")
+    with pytest.raises(TextInputError, match=r"labels: rows of 0 to 2 items"):
+        BatchEncoding({"labels": [[], [1, 2]]}, tensor_type="pt")
+    empty = TOKENIZER(["", ""], add_special_tokens=False, return_tensors="pt")["input_ids"]
+    assert (empty.dtype, empty.shape) == (torch.int64, (2, 0))
+
+
+def test_places_out_of_range(pair: BatchEncoding) -> None:
+    for method in ("word_to_tokens", "word_to_chars", "char_to_token", "char_to_word"):
+        with pytest.raises(TextInputError, match=rf"{method}\(\): index -1; expected at least 0"):
+            getattr(pair, method)(0, -1)
+        assert getattr(pair, method)(0, 99) is None
+    for method in ("token_to_sequence", "token_to_word", "token_to_chars"):
+        with pytest.raises(TextInputError, match=rf"{method}\(\): index -9; the row has 8 tokens"):
+            getattr(pair, method)(-9)

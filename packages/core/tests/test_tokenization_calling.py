@@ -296,3 +296,16 @@ def test_pieces_cover_a_text(text: str, length: int, stride: int) -> None:
         joined += piece[1 + stride : -1]
     assert joined == whole
     assert all(len(piece) <= length for piece in pieces)
+
+
+def test_arguments_in_a_mapping_win() -> None:
+    wanted: dict[str, Any] = {"padding": "max_length", "max_length": 5, "add_special_tokens": False}
+    assert TOKENIZER("the cat", max_length=3, tokenizer_kwargs=wanted) == TOKENIZER("the cat", **wanted)
+    assert TOKENIZER("the", "a", tokenizer_kwargs={"split_special_tokens": True}).input_ids == ids(
+        "<s> the </s> a </s>"
+    )
+    assert TOKENIZER("the", tokenizer_kwargs={}) == TOKENIZER("the")
+    with pytest.raises(TypeError, match="truncate"):
+        TOKENIZER("the", tokenizer_kwargs={"truncate": True})
+    with pytest.raises(TextInputError, match="padding='up'"):
+        TOKENIZER("the", tokenizer_kwargs={"padding": "up"})

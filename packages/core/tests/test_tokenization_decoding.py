@@ -124,3 +124,24 @@ def test_padding_keeps_the_kind_of_array() -> None:
 def test_padding_what_is_no_encoding(encoded: Any, message: str) -> None:
     with pytest.raises(TextInputError, match=message):
         TOKENIZER.pad(encoded)
+
+
+def test_rows_name_what_is_odd_in_them() -> None:
+    with pytest.raises(TextInputError, match=r"row 1: token id -100 at index 1: .*marks ignored labels"):
+        TOKENIZER.batch_decode([ROW, [5, -100]])
+    with pytest.raises(TextInputError, match=r"row 1: None is not a list of ids"):
+        TOKENIZER.batch_decode([ROW, None])
+    with pytest.raises(TextInputError, match=r"row 0: \[\[5\]\] is not a list of ids"):
+        TOKENIZER.batch_decode([[[5]]])
+
+
+def test_rows_in_other_forms() -> None:
+    texts = TOKENIZER.batch_decode([ROW, [5]])
+    for rows in (
+        (ROW, [5]),
+        [tuple(ROW), (5,)],
+        [ROW, 5],
+        [torch.tensor(ROW), [5]],
+        [ROW, [torch.tensor(5)]],
+    ):
+        assert TOKENIZER.batch_decode(rows) == TOKENIZER.decode(rows) == texts

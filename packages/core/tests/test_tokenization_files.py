@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from fake_dists import python
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from small_tokenizer import IDS, NAMES, ROLES, folder_of, pipeline, small
 
 from formers.errors import ConfigWarning, CorruptFileError, LoadError, TokenizerWarning
@@ -47,34 +45,6 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     assert loaded.clean_up_tokenization_spaces
     assert loaded.model_input_names == NAMES
     assert loaded.name_or_path == str(tmp_path / "saved")
-
-
-@given(
-    added=st.lists(st.sampled_from(["<new>", "cat", "Größe", "a b", "\0", "👍🏽"]), unique=True),
-    special=st.booleans(),
-    flags=st.fixed_dictionaries(
-        {name: st.booleans() for name in ("lstrip", "rstrip", "single_word", "normalized")}
-    ),
-    side=st.sampled_from(["left", "right"]),
-    call=st.sampled_from(
-        [{}, {"truncation": True, "max_length": 4}, {"padding": "max_length", "max_length": 9}]
-    ),
-)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
-def test_saving_what_was_loaded_changes_no_byte(
-    added: list[str], special: bool, flags: dict[str, bool], side: str, call: dict[str, Any], tmp_path: Path
-) -> None:
-    tokenizer = small(padding_side=side, unknown_key={"kept": [1, None]})
-    tokenizer.add_tokens([AddedToken(token, **flags) for token in added], special_tokens=special)
-    first, second = tmp_path / "first", tmp_path / "second"
-    tokenizer.save_pretrained(first)
-    loaded = load(first)
-    loaded(TEXTS, **call)
-    loaded.save_pretrained(second)
-    assert files(first) == files(second)
-    assert json.loads((first / "tokenizer_config.json").read_text("utf-8"))["unknown_key"] == {
-        "kept": [1, None]
-    }
 
 
 def test_settings_of_the_pipeline_for_cutting_and_padding_are_kept_but_not_used(tmp_path: Path) -> None:
@@ -234,6 +204,18 @@ def test_two_tokens_with_one_id(tmp_path: Path) -> None:
     data["model"]["vocab"]["mat"] = data["model"]["vocab"]["cat"]
     (folder / "tokenizer.json").write_text(json.dumps(data))
     with pytest.raises(CorruptFileError, match=r"'(cat|mat)' and '(cat|mat)' both have the id 5"):
+        load(folder)
+
+
+def test_an_added_token_of_which_normalisation_leaves_nothing(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "f")
+    data = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": True, "special": False}
+    data["added_tokens"].append({"id": len(IDS), "content": "\0", **flags})
+    (folder / "tokenizer.json").write_text(json.dumps(data))
+    with pytest.raises(
+        CorruptFileError, match=r"tokenizer\.json: normalisation leaves nothing of the added token"
+    ):
         load(folder)
 
 

@@ -3,64 +3,23 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_tokenizer import NAMES, ROLES, small
+from small_tokenizer import PLAIN_WORDS, WordTokenizer, small
 
 from formers.errors import CorruptFileError, LoadError, TextInputError
-from formers.tokenization import AddedToken, PreTrainedTokenizer
+from formers.tokenization import AddedToken
 from formers.tokenization.truncating import shares
 
-WORDS = ["<pad>", "<unk>", "<s>", "</s>", "the", "cat", "sat", "on", "a", "mat", "."]
 TEXTS = ["the cat sat on a mat .", "a", "", "the <s> cat", "dog"]
-
-
-class WordTokenizer(PreTrainedTokenizer):
-    """Splits at spaces."""
-
-    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "words.txt"}
-    model_input_names: list[str] = NAMES
-
-    def __init__(self, vocab_file: str, **settings: Any) -> None:
-        self.words = Path(vocab_file).read_text("utf-8").split()
-        super().__init__(**{**ROLES, **settings})
-
-    @property
-    def vocab_size(self) -> int:
-        return len(self.words)
-
-    def get_vocab(self) -> dict[str, int]:
-        return {**{word: index for index, word in enumerate(self.words)}, **self.added_tokens_encoder}
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        return [2, *token_ids_0, 3] if token_ids_1 is None else [2, *token_ids_0, 3, *token_ids_1, 3]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        return [0] * (len(token_ids_0) + 2) + ([] if token_ids_1 is None else [1] * (len(token_ids_1) + 1))
-
-    def vocabulary_files(self) -> dict[str, str | bytes]:
-        return {"words.txt": "\n".join(self.words)}
-
-    def _tokenize(self, text: str) -> list[str]:
-        return text.split()
-
-    def _convert_token_to_id(self, token: str) -> int | None:
-        return self.words.index(token) if token in self.words else None
-
-    def _convert_id_to_token(self, index: int) -> str | None:
-        return self.words[index] if index < len(self.words) else None
 
 
 @pytest.fixture
 def tokenizer(tmp_path: Path) -> WordTokenizer:
-    (tmp_path / "words.txt").write_text("\n".join(WORDS))
+    (tmp_path / "words.txt").write_text("\n".join(PLAIN_WORDS))
     return WordTokenizer.from_pretrained(tmp_path)
 
 
@@ -113,7 +72,7 @@ def test_added_tokens(tokenizer: WordTokenizer) -> None:
     assert tokenizer.add_tokens(["<new>", "<newer>", AddedToken("one", single_word=True)]) == 3
     assert tokenizer.tokenize("the<newer>one someone<new>") == ["the", "<newer>", "one", "someone", "<new>"]
     assert tokenizer.tokenize("the <s>", split_special_tokens=True) == ["the", "<s>"]
-    assert len(tokenizer) == len(WORDS) + 3
+    assert len(tokenizer) == len(PLAIN_WORDS) + 3
     assert tokenizer.decode(tokenizer("the <new> cat").input_ids) == "<s> the <new> cat </s>"
 
 
@@ -125,11 +84,11 @@ def test_saving_and_loading(tokenizer: WordTokenizer, tmp_path: Path) -> None:
     loaded = WordTokenizer.from_pretrained(tmp_path / "saved")
     assert loaded.get_vocab() == tokenizer.get_vocab()
     assert str(loaded.added_tokens_decoder) == str(tokenizer.added_tokens_decoder)
-    assert loaded.mask_token_id == tokenizer.mask_token_id == len(WORDS) + 1
+    assert loaded.mask_token_id == tokenizer.mask_token_id == len(PLAIN_WORDS) + 1
     assert pickle.loads(pickle.dumps(loaded))(TEXTS) == tokenizer(TEXTS)
     data = json.loads((tmp_path / "saved" / "tokenizer_config.json").read_text("utf-8"))
     assert data["tokenizer_class"] == "WordTokenizer"
-    assert WordTokenizer.from_pretrained(tmp_path / "saved" / "words.txt").vocab_size == len(WORDS)
+    assert WordTokenizer.from_pretrained(tmp_path / "saved" / "words.txt").vocab_size == len(PLAIN_WORDS)
     data["added_tokens_decoder"]["90"] = {"content": "<far>"}
     (tmp_path / "saved" / "tokenizer_config.json").write_text(json.dumps(data))
     with pytest.raises(CorruptFileError, match="'<far>': the files say id 90"):
@@ -169,3 +128,13 @@ def test_the_shares_of_a_pair(first: int, second: int, room: int) -> None:
     assert keep_first <= first or keep_second <= second
     if min(first, second) >= room // 2 + 1:
         assert abs(keep_first - keep_second) <= 1
+
+
+def test_decoding_joins_special_tokens_like_others(tokenizer: WordTokenizer) -> None:
+    tokenizer.add_tokens(["<new>"])
+    tokenizer.add_tokens(["<special>"], special_tokens=True)
+    assert tokenizer.extra_special_tokens == ["<special>"]
+    ids = tokenizer.convert_tokens_to_ids(["<unk>", "<new>", "<special>", "cat"])
+    tokenizer.convert_tokens_to_string = "|".join  # type: ignore[method-assign, assignment]
+    assert tokenizer.decode(ids) == "<unk>|<new>|<special>|cat"
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "<new>|cat"

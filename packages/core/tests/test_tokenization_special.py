@@ -160,3 +160,30 @@ def test_sides_are_checked_when_they_are_set(tokenizer: TokenizersBackend) -> No
     with pytest.raises(TextInputError, match="padding_side='up'"):
         tokenizer.padding_side = "up"
     assert tokenizer.padding_side == "right"
+
+
+def test_a_special_token_is_found_as_it_is_unless_it_says_otherwise(tokenizer: TokenizersBackend) -> None:
+    given = [
+        AddedToken("<A>", lstrip=True),
+        AddedToken("<B>", normalized=True),
+        AddedToken("<C>", special=True),
+    ]
+    tokenizer.add_tokens(given, special_tokens=True)
+    tokenizer.add_special_tokens({"mask_token": AddedToken("<D>", rstrip=True), "eos_token": "<E>"})
+    added = {token.content: token for token in tokenizer.added_tokens_decoder.values()}
+    assert {content: added[content].normalized for content in ("<A>", "<B>", "<C>", "<D>", "<E>")} == {
+        "<A>": False,
+        "<B>": True,
+        "<C>": False,
+        "<D>": False,
+        "<E>": False,
+    }
+    assert not given[0].special  # the caller's own token does not change
+
+
+def test_a_token_of_which_normalisation_leaves_nothing(tokenizer: TokenizersBackend) -> None:
+    with pytest.raises(TextInputError, match=r"normalisation leaves nothing of the added token '\\x00'"):
+        tokenizer.add_tokens(["<new>", "\0"])
+    assert "<new>" not in tokenizer.get_vocab()
+    assert tokenizer.add_tokens(AddedToken("\0", normalized=False)) == 1
+    assert tokenizer.tokenize("the\0cat") == ["the", "\0", "cat"]

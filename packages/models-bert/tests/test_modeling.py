@@ -43,6 +43,24 @@ def test_the_pooler_reads_the_first_token() -> None:
     assert torch.equal(output.pooler_output, torch.tanh(model.pooler.dense(output.last_hidden_state[:, 0])))
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_fresh_weights_are_truncated_normal(name: str) -> None:
+    torch.manual_seed(0)
+    model = build(name, initializer_range=0.5, vocab_size=4000, hidden_size=64)
+    edge = 2 * 0.5 / 0.8796  # two standard deviations before the cut, which leaves 0.8796 of them
+    for key, weight in model.named_parameters():
+        if "LayerNorm" in key or key.endswith("bias"):
+            assert torch.equal(weight, torch.full_like(weight, float(key.endswith("weight")))), key
+            continue
+        assert weight.abs().max() <= edge, key
+        if weight.numel() > 50_000:
+            drawn = weight[1:]  # row 0 is that of the padding token
+            assert drawn.std().item() == pytest.approx(0.5, rel=0.01), key
+            assert drawn.abs().max() > 0.999 * edge, key
+            inside = (drawn.abs() < 0.5).float().mean().item()
+            assert inside == pytest.approx(0.6505, abs=0.005), key  # 0.6827 for an uncut distribution
+
+
 def test_without_a_pooler() -> None:
     assert BertModel(tiny_config(), add_pooling_layer=False)(IDS).pooler_output is None
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 import sys
 import warnings
 
+TYPE_CHECKING = False  # the value of typing.TYPE_CHECKING, without the cost of importing typing
+if TYPE_CHECKING:
+    from torch import Tensor
+
 __all__ = [
     "AttentionNotInstalledError",
     "AttentionUnsupported",
@@ -17,6 +21,9 @@ __all__ = [
     "CorruptFileError",
     "FormersError",
     "FormersWarning",
+    "GenerationArgumentError",
+    "GenerationError",
+    "GenerationWarning",
     "LoadError",
     "MissingExtraError",
     "MissingWeightsError",
@@ -26,6 +33,7 @@ __all__ = [
     "PluginWarning",
     "ResourceLimitError",
     "ShapeMismatchError",
+    "TemplateError",
     "TextInputError",
     "TokenizerWarning",
     "UnexpectedWeightsWarning",
@@ -69,8 +77,42 @@ class ConfigValidationError(FormersError, ValueError, TypeError):
     """A configuration value has the wrong type or lies outside its range."""
 
 
+class GenerationArgumentError(ConfigValidationError):
+    """An argument or a setting of a call of ``generate`` cannot be right; raised before the model runs."""
+
+
+class GenerationError(FormersError, RuntimeError):
+    """Generation stopped half-way; what was generated so far is not lost.
+
+    Attributes:
+        sequences: int64 [rows, length], the tokens up to the failure, prompts included; None before the first one.
+        row: the row that failed, if it was one.
+        step: how many tokens each row had been given by then.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sequences: Tensor | None = None,
+        row: int | None = None,
+        step: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.sequences = sequences
+        self.row = row
+        self.step = step
+
+
 class TextInputError(FormersError, ValueError, TypeError):
     """What a tokenizer was given is not text, tokens or ids that it can take."""
+
+
+class TemplateError(FormersError, ValueError):
+    """A chat template is wrong, refuses the conversation, or asks for too much work.
+
+    Errors of rendering also inherit the error of jinja2 that transformers would let through.
+    """
 
 
 class UnknownModelTypeError(FormersError, ValueError, KeyError):
@@ -109,6 +151,10 @@ class FormersWarning(UserWarning):
 
 class ConfigWarning(FormersWarning):
     """A configuration argument looks like a misspelt field."""
+
+
+class GenerationWarning(FormersWarning):
+    """A setting of ``generate`` has no effect, or two of them say different things."""
 
 
 class MissingWeightsWarning(FormersWarning):

@@ -62,9 +62,11 @@ class Layout:
             raise _wrong_shape(mask, f"[batch, length] = ({batch}, {length})")
         if device is not None and mask.device != device:
             mask = mask.to(device)
-        mask = _as_bool(mask)
-        hides_nothing = may_look_at(mask) and bool(mask.all())  # then the fastest kernels can serve
-        return cls(batch, length, mask=None if hides_nothing else mask, device=mask.device)
+        if mask.is_floating_point():
+            mask = _as_bool(mask)
+        if may_look_at(mask) and bool(mask.all()):  # hides nothing: the fastest kernels can serve
+            return cls(batch, length, device=mask.device)
+        return cls(batch, length, mask=_as_bool(mask), device=mask.device)
 
     @classmethod
     def from_attention_mask(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -11,15 +12,27 @@ from torch.nn import functional as F  # noqa: N812 - torch's customary name
 
 from formers.errors import shorten
 from formers.layout import Layout, may_look_at
+from formers.outputs import ModelOutput
 
 __all__ = [
+    "ItemCount",
     "LossTerm",
+    "classification_term",
     "combine",
     "cross_entropy_term",
+    "means",
     "multi_label_term",
     "next_token_labels",
+    "next_token_term",
+    "position_term",
     "regression_term",
+    "with_loss",
 ]
+
+ItemCount = float | Tensor | Mapping[str, float | Tensor]
+"""How many items a loss is the mean over: a number, or one for each term of a loss that has several."""
+
+Output = TypeVar("Output", bound=ModelOutput)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,36 +65,55 @@ class LossTerm:
         return self.sum / max(items, 1)
 
 
-def combine(
-    terms: Mapping[str, LossTerm],
-    num_items_in_batch: float | Tensor | Mapping[str, float | Tensor] | None = None,
-) -> Tensor:
+def combine(terms: Mapping[str, LossTerm], num_items_in_batch: ItemCount | None = None) -> Tensor:
     """The loss: the weighted means of its terms, added up.
 
     Args:
         terms: by name; at least one.
-        num_items_in_batch: what to divide by instead of each term's own count, so that the losses of several
-            batches add up to the mean over all their items: a number for a single term, else one for each term.
+        num_items_in_batch: see :func:`means`.
 
     Raises:
         ValueError: there is no term, the names are not those of the terms, or one number is given for several.
     """
     if not terms:
         raise ValueError("A loss needs at least one term.")
-    if num_items_in_batch is None:
-        means = [term.weight * term.mean() for term in terms.values()]
-    else:
-        items = _items_by_term(terms, num_items_in_batch)
-        means = [term.weight * term.mean(items[name]) for name, term in terms.items()]
-    total = means[0]
-    for mean in means[1:]:
+    total, *others = means(terms, num_items_in_batch).values()
+    for mean in others:
         total = total + mean
     return total
 
 
-def _items_by_term(
-    terms: Mapping[str, LossTerm], given: float | Tensor | Mapping[str, float | Tensor]
-) -> Mapping[str, float | Tensor]:
+def means(terms: Mapping[str, LossTerm], num_items_in_batch: ItemCount | None = None) -> dict[str, Tensor]:
+    """The weighted mean of each term.
+
+    Args:
+        terms: by name.
+        num_items_in_batch: what to divide by instead of each term's own count, so that the losses of several
+            batches add up to the mean over all their items: a number for a single term, else one for each term.
+
+    Raises:
+        ValueError: the names are not those of the terms, or one number is given for several.
+    """
+    if num_items_in_batch is None:
+        return {name: term.weight * term.mean() for name, term in terms.items()}
+    items = _items_by_term(terms, num_items_in_batch)
+    return {name: term.weight * term.mean(items[name]) for name, term in terms.items()}
+
+
+def with_loss(
+    output: Output,
+    terms: Mapping[str, LossTerm],
+    num_items_in_batch: ItemCount | None,
+    return_dict: bool | None,
+) -> Output | tuple[Any, ...]:
+    """``output`` with the loss that its terms make, if there are any; as a tuple if ``return_dict`` is False."""
+    if terms:
+        output.loss = combine(terms, num_items_in_batch)  # type: ignore[attr-defined]
+        output.loss_terms = terms
+    return output if return_dict else output.to_tuple()
+
+
+def _items_by_term(terms: Mapping[str, LossTerm], given: ItemCount) -> Mapping[str, float | Tensor]:
     if isinstance(given, Mapping):
         if given.keys() != terms.keys():
             raise ValueError(
@@ -158,12 +190,74 @@ def multi_label_term(logits: Tensor, labels: Tensor, weight: float = 1.0) -> Los
     return LossTerm(total, _number_of(logits), weight)
 
 
+def classification_term(logits: Tensor, labels: Tensor, problem_type: str | None) -> LossTerm:
+    """The loss of a classifier, or of a regressor, of whole sequences.
+
+    Args:
+        logits: [batch, num_labels].
+        labels: [batch] classes; or [batch] or [batch, num_labels] numbers for a regression; or [batch, num_labels]
+            numbers from 0 to 1 for several labels at once.
+        problem_type: of the configuration; None takes a single label for a regression, and integers for classes.
+
+    Raises:
+        ValueError: shapes differ, or a label is no class.
+    """
+    num_labels = logits.shape[-1]
+    if problem_type is None:
+        if num_labels == 1:
+            problem_type = "regression"
+        elif labels.is_floating_point():
+            problem_type = "multi_label_classification"
+        else:
+            problem_type = "single_label_classification"
+    if problem_type == "regression":
+        return regression_term(logits, labels.view(-1, num_labels))
+    if problem_type == "multi_label_classification":
+        return multi_label_term(logits, labels)
+    return cross_entropy_term(logits, labels.view(-1))
+
+
+def position_term(logits: Tensor, positions: Tensor, layout: Layout, weight: float = 1.0) -> LossTerm:
+    """Cross-entropy over the columns of each row, for the rows whose position is a real token.
+
+    Args:
+        logits: [batch, length].
+        positions: [batch] or [batch, 1], columns; one outside the row is left out.
+        layout: of the logits.
+        weight: of the term in the total.
+    """
+    positions = positions.view(-1)
+    real = (positions >= 0) & (positions < layout.length)
+    if layout.mask is not None:
+        inside = positions.clamp(0, layout.length - 1)
+        real = real & layout.mask.gather(1, inside[:, None]).squeeze(1)
+    return cross_entropy_term(logits, positions, real=real, weight=weight)
+
+
+def next_token_term(
+    logits: Tensor,
+    labels: Tensor,
+    layout: Layout | None,
+    kept: slice | Tensor = slice(None),
+) -> LossTerm:
+    """Cross-entropy of the *next* token at each position.
+
+    Args:
+        logits: [..., kept, vocabulary].
+        labels: [..., length]; ``-100`` where there is none.
+        layout: see :func:`next_token_labels`.
+        kept: the positions that ``logits`` are of; all by default.
+    """
+    return cross_entropy_term(logits, next_token_labels(labels, layout)[..., kept])
+
+
 def next_token_labels(labels: Tensor, layout: Layout | None = None, ignore_index: int = -100) -> Tensor:
     """The label of the *next* position at each position; ``ignore_index`` at the last.
 
     Args:
         labels: [batch, length]; [tokens] when packed.
-        layout: if given, a position counts only if it and the next are real and of one document.
+        layout: if given, a position counts only if it and the next are real and of one document. It may begin with
+            cached positions, which have no labels.
         ignore_index: what stands where there is nothing to predict.
     """
     shifted = F.pad(labels[..., 1:], (0, 1), value=ignore_index)
@@ -173,7 +267,8 @@ def next_token_labels(labels: Tensor, layout: Layout | None = None, ignore_index
         documents = layout.document_ids()
         together = F.pad(documents[1:] == documents[:-1], (0, 1), value=False)
     elif layout.mask is not None:
-        together = layout.mask & F.pad(layout.mask[:, 1:], (0, 1), value=False)
+        real = layout.mask[:, layout.length - labels.shape[-1] :]
+        together = real & F.pad(real[:, 1:], (0, 1), value=False)
     else:
         return shifted
     return shifted.masked_fill(~together, ignore_index)

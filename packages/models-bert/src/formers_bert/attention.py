@@ -13,133 +13,24 @@ queries, so each layer builds them densely. Cross-attention never has them.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from formers.attention.contract import AttentionImplementation, AttentionPass, DenseBias, ScoreBias
 from formers.cache import EncoderDecoderCache
-from formers.layout import Layout
-from formers.modeling.layers import Dropout
+from formers.modeling.layers import Dropout, LayerNorm, Parts
 from formers.modeling.pruning import kept_columns, prune_linear_layer
 
 if TYPE_CHECKING:
-    from formers.cache import Cache, CacheLayer
+    from formers.cache import CacheLayer
+    from formers.modeling.runs import Run
 
     from .configuration import BertConfig
-    from .modeling import BertModel
 
-__all__ = [
-    "BertAttention",
-    "BertCrossAttention",
-    "BertSelfAttention",
-    "BertSelfOutput",
-    "Parts",
-    "Run",
-    "begin_run",
-]
-
-Parts = dict[str, Any]
-"""The sub-modules of a module, as the forwards that run in every layer take them out of ``_modules``.
-
-``self.dense`` is the same object, but goes through ``nn.Module.__getattr__``: for the fifteen parts of a layer that
-is a tenth of the time that a small model spends outside torch's kernels.
-"""
-
-
-@dataclass(slots=True)
-class Run:
-    """What all layers of one forward share.
-
-    Attributes:
-        attend: how positions attend to each other; ``step`` says which may.
-        cross_attend: how they attend to an encoder's states, with ``cross_step``; None without an encoder.
-        cache: keys and values of earlier calls; None without a cache.
-        head_mask: [layers, 1, heads, 1, 1], a factor of each head's probabilities; None keeps all heads.
-    """
-
-    attend: AttentionImplementation
-    step: AttentionPass
-    cross_attend: AttentionImplementation | None = None
-    cross_step: AttentionPass | None = None
-    cache: Cache | None = None
-    head_mask: Tensor | None = None
-
-
-def begin_run(
-    model: BertModel,
-    layout: Layout,
-    source: Layout | None,
-    hidden_states: Tensor,
-    *,
-    cache: Cache | None,
-    head_mask: Tensor | None,
-    need_probs: bool,
-) -> Run:
-    """Select how the positions of one forward attend to each other and to ``source``.
-
-    Args:
-        model: whose attention is selected.
-        layout: of the sequence, its cached part included.
-        source: of what cross-attention reads; None if there is nothing to read.
-        hidden_states: [..., hidden], what enters the first layer.
-        cache: keys and values of earlier calls.
-        head_mask: [heads] or [layers, heads], a factor of each head's probabilities.
-        need_probs: whether the layers return their probabilities.
-
-    Raises:
-        AttentionUnsupported: the attention chosen by name cannot serve this call.
-        ValueError: the head mask has another shape or meets pruned heads, or a packed batch meets relative
-            positions or a cache.
-    """
-    config = model.config
-    relative = config.position_embedding_type != "absolute"
-    if layout.is_packed and relative:
-        raise ValueError(f"A packed batch needs absolute positions, not {config.position_embedding_type!r}.")
-    if layout.is_packed and cache is not None:
-        raise ValueError("A packed batch cannot be cached; pass use_cache=False.")
-    query = layout
-    if cache is not None and cache.get_seq_length():
-        new = hidden_states.shape[1]
-        query = Layout.padded(layout.batch, new, device=layout.device)
-    begin = functools.partial(
-        model._attending.begin,
-        device=hidden_states.device,
-        dtype=hidden_states.dtype,
-        training=model.training,
-        cached=cache is not None,
-        dropout=config.attention_probs_dropout_prob,
-        need_probs=need_probs,
-        head_mask=head_mask is not None,
-    )
-    bias = "" if not relative else "bias_grad" if torch.is_grad_enabled() else "bias"
-    run = Run(*begin(query, layout, causal=config.is_decoder, bias=bias), cache=cache)
-    run.attend.prepare(run.step, None, hidden_states.dtype)
-    if source is not None:
-        attend, step = begin(query, source, cross=True)
-        attend.prepare(step, None, hidden_states.dtype)
-        run.cross_attend, run.cross_step = attend, step
-    if head_mask is not None:
-        run.head_mask = _head_masks(model, head_mask)
-    return run
-
-
-def _head_masks(model: BertModel, head_mask: Tensor) -> Tensor:
-    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
-    if head_mask.shape not in ((heads,), (layers, heads)):
-        raise ValueError(
-            f"head_mask has shape {tuple(head_mask.shape)}; expected [heads] = ({heads},) or "
-            f"[layers, heads] = ({layers}, {heads})."
-        )
-    if model.config.pruned_heads:
-        raise ValueError("head_mask cannot be used after prune_heads(); prune the masked heads as well.")
-    masks = model.get_head_mask(head_mask, layers)
-    assert isinstance(masks, Tensor)
-    return masks
+__all__ = ["BertAttention", "BertCrossAttention", "BertSelfAttention", "BertSelfOutput"]
 
 
 class _MultiHead(nn.Module):
@@ -169,15 +60,14 @@ class _MultiHead(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """The context [..., heads * head_dim] for a query of that shape, and the probabilities if ``step`` asks."""
         heads, head_dim = self.num_attention_heads, self.attention_head_size
-        if self.training or step.dropout:
-            step = self._with_own_dropout(step)
-        tokens = (
-            -1 if heads else query.shape[:-1].numel()
-        )  # without heads torch cannot tell what -1 stands for
+        if self.training or step.dropout:  # a layer may be frozen by eval(), or have a dropout of its own
+            step = step.with_dropout(self.dropout.p if self.training else 0.0)
+        tokens = -1 if heads else query.shape[:-1].numel()  # torch cannot tell what -1 stands for among zeros
+        split = (tokens, heads, head_dim)
         context, probs = attend(
-            query.view(tokens, heads, head_dim),
-            None if key is None else key.view(tokens, heads, head_dim),
-            None if value is None else value.view(tokens, heads, head_dim),
+            query.view(split),
+            None if key is None else key.view(split),
+            None if value is None else value.view(split),
             step,
             scale=self.scale,
             cache=cache,
@@ -185,15 +75,6 @@ class _MultiHead(nn.Module):
             head_mask=None if run.head_mask is None else run.head_mask[self.layer],
         )
         return context.reshape(query.shape), probs
-
-    def _with_own_dropout(self, step: AttentionPass) -> AttentionPass:
-        """``step`` itself, unless this layer alone is frozen by ``eval()`` or has a dropout of its own."""
-        dropout = self.dropout.p if self.training else 0.0
-        if step.dropout == dropout:
-            return step
-        return AttentionPass(
-            step.query, step.key, causal=step.causal, dropout=dropout, need_probs=step.need_probs
-        )
 
 
 class BertSelfAttention(_MultiHead):
@@ -263,7 +144,7 @@ class BertSelfOutput(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:

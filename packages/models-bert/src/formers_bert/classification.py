@@ -8,11 +8,19 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from formers.layout import Layout
-from formers.losses import LossTerm, cross_entropy_term, multi_label_term, regression_term
+from formers.losses import (
+    ItemCount,
+    LossTerm,
+    classification_term,
+    cross_entropy_term,
+    position_term,
+    with_loss,
+)
+from formers.modeling.heads import number_of_choices, one_row_each, span_scores
+from formers.modeling.inputs import layout_of
 from formers.modeling.layers import Dropout
 from formers.outputs import (
     MultipleChoiceModelOutput,
@@ -23,8 +31,6 @@ from formers.outputs import (
 )
 
 from .configuration import BertConfig
-from .heads import ItemCount, with_loss
-from .inputs import layout_of
 from .modeling import BertModel, BertPreTrainedModel
 
 __all__ = [
@@ -155,29 +161,13 @@ class BertForSequenceClassification(BertPreTrainedModel):
         logits = self.classifier(self.dropout(outputs.pooler_output))
         terms: dict[str, LossTerm] = {}
         if labels is not None:
-            terms["classification"] = _sequence_term(logits, labels, self.config.problem_type)
+            terms["classification"] = classification_term(logits, labels, self.config.problem_type)
         output = SequenceClassifierOutput(
             logits=logits,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
-
-
-def _sequence_term(logits: Tensor, labels: Tensor, problem_type: str | None) -> LossTerm:
-    num_labels = logits.shape[-1]
-    if problem_type is None:
-        if num_labels == 1:
-            problem_type = "regression"
-        elif labels.is_floating_point():
-            problem_type = "multi_label_classification"
-        else:
-            problem_type = "single_label_classification"
-    if problem_type == "regression":
-        return regression_term(logits, labels.view(-1, num_labels))
-    if problem_type == "multi_label_classification":
-        return multi_label_term(logits, labels)
-    return cross_entropy_term(logits, labels.view(-1))
 
 
 class BertForMultipleChoice(BertPreTrainedModel):
@@ -215,12 +205,12 @@ class BertForMultipleChoice(BertPreTrainedModel):
             labels: [batch], the right choice.
             num_items_in_batch: the number of questions, to divide the sum by instead of their count here.
         """
-        choices = _number_of_choices(input_ids, inputs_embeds)
+        choices = number_of_choices(input_ids, inputs_embeds)
         outputs = self.bert(
-            _one_row_each(input_ids),
-            _one_row_each(attention_mask),
-            _one_row_each(token_type_ids),
-            _one_row_each(position_ids),
+            one_row_each(input_ids),
+            one_row_each(attention_mask),
+            one_row_each(token_type_ids),
+            one_row_each(position_ids),
             None if inputs_embeds is None else inputs_embeds.flatten(0, 1),
             head_mask=head_mask,
             output_attentions=output_attentions,
@@ -237,22 +227,6 @@ class BertForMultipleChoice(BertPreTrainedModel):
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
-
-
-def _number_of_choices(input_ids: Tensor | None, inputs_embeds: Tensor | None) -> int:
-    for name, given, axes in (
-        ("input_ids", input_ids, "[batch, choices, length]"),
-        ("inputs_embeds", inputs_embeds, "[batch, choices, length, hidden]"),
-    ):
-        if given is not None and given.dim() != axes.count(",") + 1:
-            raise ValueError(f"{name} has shape {tuple(given.shape)}; expected {axes}.")
-    given = inputs_embeds if input_ids is None else input_ids
-    return 1 if given is None else given.shape[1]
-
-
-def _one_row_each(given: Tensor | None) -> Tensor | None:
-    """[batch, choices, length] as [batch * choices, length]."""
-    return None if given is None else given.view(-1, given.shape[-1])
 
 
 class BertForTokenClassification(BertPreTrainedModel):
@@ -356,15 +330,11 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        start_logits, end_logits = self.qa_outputs(outputs.last_hidden_state).unbind(-1)
-        if layout.mask is not None:
-            lowest = torch.finfo(start_logits.dtype).min
-            start_logits = start_logits.masked_fill(~layout.mask, lowest)
-            end_logits = end_logits.masked_fill(~layout.mask, lowest)
+        start_logits, end_logits = span_scores(self.qa_outputs(outputs.last_hidden_state), layout)
         terms: dict[str, LossTerm] = {}
         if start_positions is not None and end_positions is not None:
-            terms["start"] = _position_term(start_logits, start_positions, layout)
-            terms["end"] = _position_term(end_logits, end_positions, layout)
+            terms["start"] = position_term(start_logits, start_positions, layout, weight=0.5)
+            terms["end"] = position_term(end_logits, end_positions, layout, weight=0.5)
         output = QuestionAnsweringModelOutput(
             start_logits=start_logits,
             end_logits=end_logits,
@@ -372,13 +342,3 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
-
-
-def _position_term(logits: Tensor, positions: Tensor, layout: Layout) -> LossTerm:
-    """Half of the loss: cross-entropy over the columns of each row, for the rows whose position is a real token."""
-    positions = positions.view(-1)
-    real = (positions >= 0) & (positions < layout.length)
-    if layout.mask is not None:
-        inside = positions.clamp(0, layout.length - 1)
-        real = real & layout.mask.gather(1, inside[:, None]).squeeze(1)
-    return cross_entropy_term(logits, positions, real=real, weight=0.5)

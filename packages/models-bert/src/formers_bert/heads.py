@@ -5,18 +5,21 @@ The arguments that all heads share are described in :meth:`BertModel.forward`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from formers.activations import activation
-from formers.cache import Cache, as_cache
+from formers.cache import as_cache
 from formers.errors import FormersWarning, warn
+from formers.generation.mixin import GenerationMixin
 from formers.layout import Layout
-from formers.losses import LossTerm, combine, cross_entropy_term, next_token_labels
+from formers.losses import ItemCount, LossTerm, cross_entropy_term, next_token_term, with_loss
+from formers.modeling.heads import kept_positions
+from formers.modeling.inputs import layout_of
+from formers.modeling.layers import LayerNorm
 from formers.outputs import (
     CausalLMOutputWithCrossAttentions,
     MaskedLMOutput,
@@ -25,38 +28,17 @@ from formers.outputs import (
 
 from . import checkpoint
 from .configuration import BertConfig
-from .inputs import layout_of
 from .modeling import BertModel, BertPreTrainedModel
 
 if TYPE_CHECKING:
-    from formers.cache import LegacyCache
+    from formers.cache import Cache, LegacyCache
 
 __all__ = [
     "BertForMaskedLM",
     "BertForPreTraining",
     "BertForPreTrainingOutput",
     "BertLMHeadModel",
-    "ItemCount",
-    "with_loss",
 ]
-
-ItemCount = float | Tensor | Mapping[str, float | Tensor]
-"""How many items a loss is the mean over: a number, or one for each term of a loss that has several."""
-
-Output = TypeVar("Output", bound=ModelOutput)
-
-
-def with_loss(
-    output: Output,
-    terms: Mapping[str, LossTerm],
-    num_items_in_batch: ItemCount | None,
-    return_dict: bool | None,
-) -> Output | tuple[Any, ...]:
-    """``output`` with the loss that its terms make, if there are any; as a tuple if ``return_dict`` is False."""
-    if terms:
-        output.loss = combine(terms, num_items_in_batch)  # type: ignore[attr-defined]
-        output.loss_terms = terms
-    return output if return_dict else output.to_tuple()
 
 
 @dataclass
@@ -85,7 +67,7 @@ class BertPredictionHeadTransform(nn.Module):
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.transform_act_fn = activation(config.hidden_act)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         """[..., hidden] to [..., hidden]."""
@@ -225,7 +207,7 @@ class BertForPreTraining(_TokenScores):
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
 
 
-class BertLMHeadModel(_TokenScores):
+class BertLMHeadModel(_TokenScores, GenerationMixin):
     """BERT as a causal language model; its configuration should say ``is_decoder=True``."""
 
     def __init__(self, config: BertConfig) -> None:
@@ -269,8 +251,7 @@ class BertLMHeadModel(_TokenScores):
             num_items_in_batch: the number of predicted tokens, to divide the sum by instead of their count here.
         """
         cache = as_cache(past_key_values, cross=self.config.add_cross_attention)
-        past = 0 if cache is None else cache.get_seq_length()
-        layout = layout_of(input_ids, inputs_embeds, attention_mask, past)
+        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
         outputs = self.bert(
             input_ids,
             layout,
@@ -287,13 +268,11 @@ class BertLMHeadModel(_TokenScores):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        hidden_states = outputs.last_hidden_state
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.cls(hidden_states[..., kept, :])
+        kept = kept_positions(logits_to_keep)
+        logits = self.cls(outputs.last_hidden_state[..., kept, :])
         terms: dict[str, LossTerm] = {}
         if labels is not None:
-            next_labels = next_token_labels(labels, _without_past(layout, past))
-            terms["next_token"] = cross_entropy_term(logits, next_labels[..., kept])
+            terms["next_token"] = next_token_term(logits, labels, layout, kept)
         output = CausalLMOutputWithCrossAttentions(
             logits=logits,
             past_key_values=outputs.past_key_values,
@@ -358,11 +337,3 @@ class BertForMaskedLM(_TokenScores):
             logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
-
-
-def _without_past(layout: Layout, past: int) -> Layout:
-    """The part of a layout that is given now, beside a cache of ``past`` positions."""
-    if past == 0:
-        return layout
-    mask = None if layout.mask is None else layout.mask[:, past:]
-    return Layout.padded(layout.batch, layout.length - past, mask, device=layout.device)

@@ -6,7 +6,6 @@ Modules carry the names of the published weights. They take hidden states as [..
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,23 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from formers.activations import activation
-from formers.cache import Cache, DynamicCache, EncoderDecoderCache, as_cache
-from formers.errors import FormersWarning
 from formers.layout import Layout
 from formers.modeling import PreTrainedModel
 from formers.modeling.checkpointing import run_layer
-from formers.modeling.layers import Dropout
+from formers.modeling.heads import first_tokens
+from formers.modeling.initialisation import default_init_weights, truncated_normal
+from formers.modeling.inputs import check_ids, layout_of, positions_of, source_layout
+from formers.modeling.layers import Dropout, LayerNorm, Parts
+from formers.modeling.runs import Run, begin_run, cache_of, keeps_cache
 from formers.outputs import (
     BaseModelOutputWithCrossAttentions,
     BaseModelOutputWithPoolingAndCrossAttentions,
 )
 
-from . import checkpoint, inputs
-from .attention import BertAttention, Parts, Run, begin_run
+from . import checkpoint
+from .attention import BertAttention
 from .configuration import BertConfig
 
 if TYPE_CHECKING:
-    from formers.cache import LegacyCache
+    from formers.cache import Cache, LegacyCache
 
 __all__ = ["BertEmbeddings", "BertEncoder", "BertLayer", "BertModel", "BertPooler", "BertPreTrainedModel"]
 
@@ -44,7 +45,7 @@ class BertEmbeddings(nn.Module):
         self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(positions, width)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
-        self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
         self.adds_positions = config.position_embedding_type == "absolute"
         self.register_buffer("position_ids", torch.arange(positions)[None], persistent=False)
@@ -57,12 +58,13 @@ class BertEmbeddings(nn.Module):
         inputs_embeds: Tensor | None = None,
     ) -> Tensor:
         """[..., hidden] for ids [...]; ``inputs_embeds`` [..., hidden] take the place of the token embeddings."""
+        parts: Parts = self._modules
         if inputs_embeds is None:
-            inputs_embeds = self.word_embeddings(input_ids)
-        embeddings = inputs_embeds + self.token_type_embeddings(token_type_ids)
+            inputs_embeds = parts["word_embeddings"](input_ids)
+        embeddings = inputs_embeds + parts["token_type_embeddings"](token_type_ids)
         if self.adds_positions:
-            embeddings = embeddings + self.position_embeddings(position_ids)
-        return self.dropout(self.LayerNorm(embeddings))  # type: ignore[no-any-return]
+            embeddings = embeddings + parts["position_embeddings"](position_ids)
+        return parts["dropout"](parts["LayerNorm"](embeddings))  # type: ignore[no-any-return]
 
 
 class BertIntermediate(nn.Module):
@@ -85,7 +87,7 @@ class BertOutput(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
@@ -183,16 +185,8 @@ class BertPooler(nn.Module):
         """
         if hidden_states.shape[-2] == 0:
             raise ValueError("The pooler reads each row's first token, but the input has no tokens.")
-        return self.activation(self.dense(_first_tokens(hidden_states, layout)))  # type: ignore[no-any-return]
-
-
-def _first_tokens(hidden_states: Tensor, layout: Layout | None) -> Tensor:
-    if layout is None or (layout.mask is None and not layout.is_packed):
-        return hidden_states[:, 0]
-    first = layout.first_real()
-    if layout.is_packed:
-        return hidden_states.index_select(0, first)
-    return hidden_states[torch.arange(layout.batch, device=first.device), first]
+        parts: Parts = self._modules
+        return parts["activation"](parts["dense"](first_tokens(hidden_states, layout)))  # type: ignore[no-any-return]
 
 
 class BertPreTrainedModel(PreTrainedModel):
@@ -206,9 +200,13 @@ class BertPreTrainedModel(PreTrainedModel):
 
     config: BertConfig
 
-    def _returns_output(self, return_dict: bool | None) -> bool:
-        """Whether ``forward`` returns an output object rather than a tuple."""
-        return self.config.use_return_dict if return_dict is None else return_dict
+    def _init_weights(self, module: nn.Module) -> None:
+        """Truncated normal weights, cut at two standard deviations as in the released code of Devlin et al.
+
+        ``config.initializer_range`` is the standard deviation after the cut, so that weights are as large as those of
+        the normal distribution which transformers draws from.
+        """
+        default_init_weights(module, self.config.initializer_range, truncated_normal)
 
 
 class BertModel(BertPreTrainedModel):
@@ -293,35 +291,28 @@ class BertModel(BertPreTrainedModel):
                 long, or there are encoder states but no cross-attention.
             AttentionUnsupported: the attention chosen by name cannot serve this call.
         """
-        config = self.config
+        config, encoder, pooler = self.config, self.encoder, self.pooler
         if output_attentions is None:
             output_attentions = config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        keep = self._keeps_cache(use_cache, attention_mask)
-        cache = self._cache(past_key_values, keep, encoder_hidden_states is not None)
-        past = 0 if cache is None else cache.get_seq_length()
-        layout = inputs.layout_of(input_ids, inputs_embeds, attention_mask, past)
-        source = inputs.source_layout(config, encoder_hidden_states, encoder_attention_mask, cache, layout)
-        inputs.check_ids(self.embeddings, input_ids, token_type_ids, position_ids)
-        if position_ids is None:
-            position_ids = self._positions(layout, past, cache_position)
+        keep = config.is_decoder and keeps_cache(encoder, use_cache, config.use_cache, attention_mask)
+        crosses = config.add_cross_attention
+        cache = cache_of(
+            self.encoder, past_key_values, keep=keep, source=encoder_hidden_states, crosses=crosses
+        )
+        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
+        source = source_layout(encoder_hidden_states, encoder_attention_mask, cache, layout, crosses=crosses)
+        position_ids = self._check_ids(
+            input_ids, token_type_ids, position_ids, inputs_embeds, layout, cache, cache_position
+        )
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(position_ids)
-
         hidden_states = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
-        run = begin_run(
-            self,
-            layout,
-            source,
-            hidden_states,
-            cache=cache,
-            head_mask=head_mask,
-            need_probs=bool(output_attentions),
-        )
-        encoded = self.encoder(hidden_states, run, encoder_hidden_states, output_hidden_states)
+        run = self._begin_run(layout, source, hidden_states, cache, head_mask, bool(output_attentions))
+        encoded = encoder(hidden_states, run, encoder_hidden_states, output_hidden_states)
         hidden_states = encoded.last_hidden_state
-        pooled = None if self.pooler is None else self.pooler(hidden_states, layout)
+        pooled = None if pooler is None else pooler(hidden_states, layout)
         kept_cache = cache if keep else None
         if not self._returns_output(return_dict):
             # A tuple of transformers has the cache in third place, though its output class declares it fourth.
@@ -336,49 +327,58 @@ class BertModel(BertPreTrainedModel):
             cross_attentions=encoded.cross_attentions,
         )
 
-    def _keeps_cache(self, use_cache: bool | None, attention_mask: Tensor | Layout | None) -> bool:
-        """Whether this call returns its keys and values.
-
-        Decoders do, unless told otherwise or checkpointed; with a packed batch only if told, which is refused.
-        """
-        wanted = use_cache
-        if wanted is None:
-            packed = isinstance(attention_mask, Layout) and attention_mask.is_packed
-            wanted = self.config.use_cache and not packed
-        if not self.config.is_decoder or not wanted:
-            return False
-        if self.training and self.encoder.gradient_checkpointing:
-            if use_cache:
-                warnings.warn(
-                    "use_cache=True has no effect under gradient checkpointing.", FormersWarning, stacklevel=4
-                )
-            return False
-        return True
-
-    def _cache(self, past_key_values: Cache | LegacyCache | None, keep: bool, cross: bool) -> Cache | None:
-        """The caller's cache, else a new one if the call is to keep its keys and values, else None."""
-        if past_key_values is None:
-            if not keep:
-                return None
-            return EncoderDecoderCache(DynamicCache(), DynamicCache()) if cross else DynamicCache()
-        if self.training and self.encoder.gradient_checkpointing:
+    def _begin_run(
+        self,
+        layout: Layout,
+        source: Layout | None,
+        hidden_states: Tensor,
+        cache: Cache | None,
+        head_mask: Tensor | None,
+        need_probs: bool,
+    ) -> Run:
+        config = self.config
+        relative = config.position_embedding_type != "absolute"
+        if layout.is_packed and relative:
             raise ValueError(
-                "past_key_values cannot be used under gradient checkpointing: a layer that runs twice would append "
-                "to the cache twice. Call gradient_checkpointing_disable(), or eval()."
+                f"A packed batch needs absolute positions, not {config.position_embedding_type!r}."
             )
-        return as_cache(past_key_values, cross=self.config.add_cross_attention)
+        return begin_run(
+            self,
+            layout,
+            source,
+            hidden_states,
+            causal=config.is_decoder,
+            dropout=config.attention_probs_dropout_prob,
+            cache=cache,
+            head_mask=head_mask,
+            need_probs=need_probs,
+            bias="" if not relative else "bias_grad" if torch.is_grad_enabled() else "bias",
+        )
 
-    def _positions(self, layout: Layout, past: int, cache_position: Tensor | None) -> Tensor:
-        """Where each given token stands, counted from the first real token of its row."""
-        new = layout.length - past
-        inputs.check_length(layout, self.config.max_position_embeddings, cache_position, new)
-        if cache_position is not None:
-            positions = (cache_position - layout.first_real()[:, None]).clamp_min(0)
-        elif layout.is_packed:
-            positions = layout.positions()
-        elif layout.mask is not None:
-            return layout.positions(new)
-        else:
-            return self.embeddings.position_ids[:, past : layout.length]  # type: ignore[index]
-        inputs.check_ids(self.embeddings, None, None, positions)
-        return positions
+    def _check_ids(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        layout: Layout,
+        cache: Cache | None,
+        cache_position: Tensor | None,
+    ) -> Tensor:
+        """Refuse ids that have no embedding; the positions, counted from each row's first real token by default."""
+        embeddings = self.embeddings
+        check_ids("input_ids", input_ids, embeddings.word_embeddings, "vocab_size")
+        check_ids("token_type_ids", token_type_ids, embeddings.token_type_embeddings, "type_vocab_size")
+        if position_ids is not None:
+            check_ids("position_ids", position_ids, embeddings.position_embeddings, "max_position_embeddings")
+            return position_ids
+        given = inputs_embeds[..., 0] if input_ids is None and inputs_embeds is not None else input_ids
+        assert given is not None
+        return positions_of(
+            layout,
+            given.shape[-1],
+            embeddings.position_ids,  # type: ignore[arg-type]
+            "max_position_embeddings",
+            cache=cache,
+            cache_position=cache_position,
+        )

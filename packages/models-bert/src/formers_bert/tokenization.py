@@ -17,12 +17,14 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from formers import PreTrainedTokenizer, PreTrainedTokenizerFast, TextInputError
+from formers.errors import shorten
 from formers_bert.wordpiece import BasicTokenizer, WordpieceTokenizer, read_vocabulary
 
 __all__ = ["BertTokenizer", "BertTokenizerFast", "BertTokenizerLegacy"]
 
 Token = str | AddedToken
 _INPUT_NAMES = ["input_ids", "token_type_ids", "attention_mask"]
+_LARGEST_ID = 2**32 - 1  # what the tokenizers library can hold
 
 
 class BertTokenizer(PreTrainedTokenizerFast):
@@ -200,6 +202,9 @@ class BertTokenizerLegacy(PreTrainedTokenizer):
         """``vocab.txt``: the tokens, one to a line, in the order of their ids."""
         return {"vocab.txt": _as_lines(self._ids_by_token)}
 
+    def _normalize(self, text: str) -> str:
+        return text if self._basic is None else self._basic.normalise(text)
+
     def _tokenize(self, text: str) -> list[str]:
         if self._basic is None:
             return self._wordpiece.tokenize(text.split())
@@ -219,6 +224,12 @@ def _vocabulary(
         return {str(token): token_id for token_id, token in enumerate(t for t in special if t is not None)}
     if not isinstance(given, Mapping):
         return read_vocabulary(given)
+    for token, token_id in given.items():
+        if not isinstance(token, str) or type(token_id) is not int or not 0 <= token_id <= _LARGEST_ID:
+            raise TextInputError(
+                f"vocab: {shorten(token)} to {shorten(token_id)}; expected a string to a whole number from 0 to "
+                f"{_LARGEST_ID:,}"
+            )
     if len(set(given.values())) < len(given):
         raise TextInputError("vocab: two tokens have one id; each token needs its own")
     return dict(given)

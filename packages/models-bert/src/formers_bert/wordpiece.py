@@ -83,6 +83,11 @@ class BasicTokenizer:
                 words += _split_at_punctuation(self._normalised(word))
         return words
 
+    def normalise(self, text: str) -> str:
+        """A text as its words will be: cleaned, and lower-cased and without accents as far as that is asked for."""
+        words = "".join(self._cleaned(text)).split(" ")
+        return " ".join(word if word in self.never_split else self._normalised(word) for word in words)
+
     def _cleaned(self, text: str) -> Iterator[str]:
         for char in text:
             if _is_space(char):

@@ -96,6 +96,9 @@ class AttentionPass:
         need_probs: whether the layers return their probabilities.
 
     Attributes:
+        only_causal: causality alone decides what is read, and query i stands at key i. A packed document needs no
+            mask beside it: the padding that :meth:`formers.layout.Layout.rows` adds comes after its last query.
+        unmasked: every query reads every key.
         memo: for what an implementation computes once per forward; a key starts with its name.
 
     Raises:
@@ -115,7 +118,9 @@ class AttentionPass:
         "key",
         "memo",
         "need_probs",
+        "only_causal",
         "query",
+        "unmasked",
     )
 
     def __init__(
@@ -143,6 +148,11 @@ class AttentionPass:
         self.causal = causal
         self.dropout = dropout
         self.need_probs = need_probs
+        self.only_causal = False
+        # Decided by a branch: a traced length may be a symbol, and bool() keeps it.
+        if causal and key.length == query.length:
+            self.only_causal = key.all_real_known or key.is_packed
+        self.unmasked = key.all_real_known and (not causal or query.length == 1)
         self.memo: dict[Hashable, Any] = {}
         self._allowed: Tensor | None = None
         self._allowed_known = False
@@ -152,19 +162,18 @@ class AttentionPass:
         self._added_for: tuple[ScoreBias | None, torch.dtype, bool, bool] | None = None
         self._dead: Tensor | None = None
 
+    def with_dropout(self, dropout: float) -> AttentionPass:
+        """This pass with another dropout; itself if it has that one."""
+        if dropout == self.dropout:
+            return self
+        return AttentionPass(
+            self.query, self.key, causal=self.causal, dropout=dropout, need_probs=self.need_probs
+        )
+
     @property
     def offset(self) -> int:
         """Position of the first query among the keys."""
         return self.key.length - self.query.length
-
-    @property
-    def only_causal(self) -> bool:
-        """Causality alone decides what is read, and query i stands at key i.
-
-        Right padding needs no mask beside it: no real query comes after a padded key of its packed document.
-        """
-        key = self.key
-        return self.causal and self.offset == 0 and (key.all_real_known or key.is_packed)
 
     def allowed(self) -> Tensor | None:
         """Bool [batch | 1, heads | 1, queries, keys], True where a query may read a key; None: everywhere.

@@ -8,6 +8,7 @@ from torch import Tensor
 
 if TYPE_CHECKING:
     from formers.cache import CacheLayer
+    from formers.layout import Layout
 
     from .contract import AttentionPass
 
@@ -16,7 +17,7 @@ __all__ = ["heads_of_keys", "heads_of_queries", "tokens_of"]
 
 def heads_of_queries(q: Tensor, step: AttentionPass) -> Tensor:
     """[query tokens, heads, head_dim] as [batch, heads, queries, head_dim]."""
-    return step.query.rows(q).transpose(1, 2)
+    return _heads_of(q, step.query, step.query.length)
 
 
 def heads_of_keys(
@@ -30,13 +31,10 @@ def heads_of_keys(
     layout = step.key
     if k is not None and v is not None:
         if cache is None:
-            return layout.rows(k).transpose(1, 2), layout.rows(v).transpose(1, 2)
-        if layout.is_packed:
-            key, value = layout.rows(k), layout.rows(v)
-        else:
-            new = layout.length - cache.length  # the layout counts the past keys too
-            key, value = k.view(layout.batch, new, *k.shape[1:]), v.view(layout.batch, new, *v.shape[1:])
-        key, value = cache.append(key.transpose(1, 2), value.transpose(1, 2))
+            return _heads_of(k, layout, layout.length), _heads_of(v, layout, layout.length)
+        # The layout counts the past keys too.
+        new = layout.length - cache.length if cache.cursor is None else step.query.length
+        key, value = cache.append(_heads_of(k, layout, new), _heads_of(v, layout, new))
     elif cache is not None:
         key, value = cache.read()
     else:
@@ -46,6 +44,19 @@ def heads_of_keys(
     return key, value
 
 
+def _heads_of(tokens: Tensor, layout: Layout, length: int) -> Tensor:
+    if layout.cu_seqlens is not None:
+        return layout.rows(tokens).transpose(1, 2)
+    if length == 1:  # as in each step of decoding, where every operation of this size counts
+        return tokens.unsqueeze(2)
+    # By name, since a view takes half as long again with a slice of the shape.
+    _, heads, head_dim = tokens.shape
+    return tokens.view(layout.batch, length, heads, head_dim).transpose(1, 2)
+
+
 def tokens_of(out: Tensor, step: AttentionPass) -> Tensor:
     """[batch, heads, queries, head_dim] as [query tokens, heads, head_dim]."""
-    return step.query.flat(out.transpose(1, 2))
+    query = step.query
+    if query.length == 1 and query.cu_seqlens is None:
+        return out.squeeze(2)
+    return query.flat(out.transpose(1, 2))

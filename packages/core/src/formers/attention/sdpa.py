@@ -64,10 +64,12 @@ class Sdpa(AttentionImplementation):
             raise ValueError("; ".join(_REFUSED.values()) + ".")
         query = heads_of_queries(q, step)
         key, value = heads_of_keys(k, v, step, cache)
-        causal = bias is None and step.only_causal
-        revive = _must_revive(step)
-        mask = None if causal else step.added(bias, query.dtype, revive=revive)
-        grouped = key.shape[1] != query.shape[1]
+        mask, revive = None, False
+        if bias is not None or not (step.unmasked or step.only_causal):
+            revive = _must_revive(step)
+            mask = step.added(bias, query.dtype, revive=revive)
+        causal = mask is None and step.only_causal
+        grouped = bool(key.shape[1] != query.shape[1])  # torch.jit.trace makes tensors of sizes
         out = scaled_dot_product_attention(
             query, key, value, mask, step.dropout, causal, scale=scale, enable_gqa=grouped
         )

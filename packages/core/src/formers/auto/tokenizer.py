@@ -19,7 +19,7 @@ from formers.files.folder import Folder
 from formers.files.resolve import Source, resolve_folder, resolve_single_file
 from formers.plugins import catalogue, registry
 from formers.tokenization import PreTrainedTokenizer, PreTrainedTokenizerBase, TokenizersBackend
-from formers.tokenization.loading import BACKEND, SETTINGS, read_settings
+from formers.tokenization.loading import BACKEND, GENERIC, SETTINGS, NoPipelineError, read_settings
 
 from .construction import refuse_construction
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 __all__ = ["AutoTokenizer"]
 
 FAST, SLOW = "AutoTokenizer", "AutoTokenizer:slow"  # the registry's names of the two roles
-_GENERIC = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 
 
 class AutoTokenizer:
     """Loads the tokenizer of a checkpoint, as an object of the class that serves it.
 
     The class is the one that ``tokenizer_config.json`` names, else that of the ``model_type``; where no installed
-    plugin provides it, a ``tokenizer.json`` is enough, and gives the generic class. Needs no torch.
+    plugin provides it, a ``tokenizer.json``, or old files that a plugin converts, are enough, and give the generic
+    class. Needs no torch.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -67,11 +67,12 @@ class AutoTokenizer:
             trust_remote_code: as for ``AutoConfig.from_pretrained``; no code of a folder is ever run.
             code_revision: accepted, and of no effect.
             kwargs: where to look (``cache_dir``, ``force_download``, ``local_files_only``, ``revision``,
-                ``subfolder``, ``token``), and settings that override the loaded ones, such as ``pad_token``.
+                ``subfolder``, ``token``); ``verify``, True to check the fingerprint that the files carry, or the
+                fingerprint itself; and settings that override the loaded ones, such as ``pad_token``.
 
         Raises:
-            UnknownModelTypeError: the class's plugin is not installed and there is no ``tokenizer.json``; the
-                message has the line that installs it.
+            UnknownModelTypeError: the class's plugin is not installed, and there is neither a ``tokenizer.json`` nor
+                a converter for the files; the message has the line that installs it.
             PluginLoadError, PluginConflictError: the plugin cannot be used, or there are several.
             LoadError: the files are missing, or cannot be read.
         """
@@ -85,52 +86,76 @@ class AutoTokenizer:
             if chosen is None:
                 raise UnsupportedHeadError(f"The model type {tokenizer_type!r} has no tokenizer.")
             return chosen.from_pretrained(name, *inputs, **where, **settings)
+        missing: UnknownModelTypeError | None = None
         try:
             chosen = clues.find_class(use_fast)
         except UnknownModelTypeError as error:
             _refuse_remote_code(clues, trusted=bool(trust_remote_code))
-            if clues.backend is None:
-                raise UnknownModelTypeError(
-                    f"{error}\nAsked for by {shorten(name)}, which holds no {BACKEND}; with one, no plugin is needed."
-                ) from None
+            chosen, missing = None, error
+        if chosen is not None:
+            return chosen.from_pretrained(name, *inputs, **where, **settings)
+        try:
             generic = TokenizersBackend.from_pretrained(name, *inputs, **where, **settings)
-            return clues.stand_in(generic, overridden="model_input_names" in settings)
-        chosen = TokenizersBackend if chosen is None else chosen
-        return chosen.from_pretrained(name, *inputs, **where, **settings)
+        except NoPipelineError as error:
+            raise clues.explain(error, missing) from None
+        clues.keep_name(generic)
+        if missing is not None and "model_input_names" not in generic.init_kwargs:
+            clues.complete_fields(generic)
+        return generic
 
     @staticmethod
     def register(
         config_class: type[PreTrainedConfig],
-        slow_tokenizer_class: type[PreTrainedTokenizer] | None = None,
+        tokenizer_class: type[PreTrainedTokenizerBase] | None = None,
+        slow_tokenizer_class: type[PreTrainedTokenizerBase] | None = None,
         fast_tokenizer_class: type[TokenizersBackend] | None = None,
         exist_ok: bool = False,
-        *,
-        tokenizer_class: type[PreTrainedTokenizerBase] | None = None,
     ) -> None:
-        """Make the tokenizer classes of a configuration class known in this process.
+        """Make the tokenizer classes of a configuration class known in this process: both, or, if one is refused, none.
 
-        ``tokenizer_class`` is the argument of transformers 5, for a class of either kind.
+        Args:
+            config_class: the configuration class.
+            tokenizer_class: a class of either kind.
+            slow_tokenizer_class: the class written in Python.
+            fast_tokenizer_class: the class over the ``tokenizers`` library.
+            exist_ok: replace what is registered or installed.
+
+        The pair of transformers 4, ``register(Config, Slow, Fast)``, is understood, too.
 
         Raises:
-            ConfigValidationError: neither class is given, or one is of the other kind.
+            ConfigValidationError: no class is given, or one is of another kind than its argument says.
             PluginConflictError: there are such classes already, and ``exist_ok`` is False.
         """
-        slow: type[PreTrainedTokenizerBase] | None = slow_tokenizer_class
-        fast: type[PreTrainedTokenizerBase] | None = fast_tokenizer_class
-        if isinstance(tokenizer_class, type) and issubclass(tokenizer_class, TokenizersBackend):
-            fast = fast or tokenizer_class
-        else:
-            slow = slow or tokenizer_class
-        if slow is None and fast is None:
+        slow, fast = slow_tokenizer_class, fast_tokenizer_class
+        if (
+            fast is None
+            and _is_kind(tokenizer_class, PreTrainedTokenizer)
+            and _is_kind(slow, TokenizersBackend)
+        ):
+            tokenizer_class, slow, fast = None, tokenizer_class, slow
+        given: dict[str, object] = {}
+        if tokenizer_class is not None:
+            given[FAST if _is_kind(tokenizer_class, TokenizersBackend) else SLOW] = tokenizer_class
+        for role, argument, found, kind in (
+            (SLOW, "slow_tokenizer_class", slow, PreTrainedTokenizer),
+            (FAST, "fast_tokenizer_class", fast, TokenizersBackend),
+        ):
+            if found is None:
+                continue
+            if given.get(role, found) is not found:
+                raise ConfigValidationError(
+                    f"AutoTokenizer.register: tokenizer_class and {argument} are different classes of one kind; "
+                    f"give {argument} alone."
+                )
+            _check_kind(argument, found, kind)
+            given[role] = found
+        if not given:
             raise ConfigValidationError(
-                "AutoTokenizer.register needs slow_tokenizer_class, fast_tokenizer_class, or both."
+                "AutoTokenizer.register needs tokenizer_class, slow_tokenizer_class or fast_tokenizer_class."
             )
-        _check_kind("slow_tokenizer_class", slow, PreTrainedTokenizer)
-        _check_kind("fast_tokenizer_class", fast, TokenizersBackend)
-        if fast is not None:
-            registry.register_class(FAST, config_class, fast, exist_ok)
-        if slow is not None:
-            registry.register_class(SLOW, config_class, slow, exist_ok)
+        if SLOW in given:
+            _check_kind("tokenizer_class", given[SLOW], PreTrainedTokenizer)
+        registry.register_roles(given, config_class, exist_ok)  # type: ignore[arg-type]  # checked above
 
 
 class _Clues(NamedTuple):
@@ -169,10 +194,15 @@ class _Clues(NamedTuple):
             if isinstance(name, str) and name
         )
 
+    @property
+    def own_class(self) -> str | None:
+        """The first class named that is not a generic one."""
+        return next((name for name in self.class_names if name not in GENERIC), None)
+
     def find_class(self, fast: bool) -> type[PreTrainedTokenizerBase] | None:
-        """The class; None for the generic one. Raises ``UnknownModelTypeError`` if its plugin is missing."""
+        """The class; None where only the generic one may do. Raises ``UnknownModelTypeError`` for a missing plugin."""
         for name in self.class_names:
-            if name in _GENERIC and self.backend is not None:
+            if name in GENERIC and (self.backend is not None or self.model_type is None):
                 return None
             found = _registered(name) or _of_name(name, self.model_type, fast)
             if found is not None:
@@ -181,26 +211,34 @@ class _Clues(NamedTuple):
             found = self._of_config(fast)
             if found is not None:
                 return found
-        model_type = self.model_type
-        if model_type is None and self.backend is None:
-            model_type = next(filter(None, map(_home, self.class_names)), None) or catalogue.name_pattern(
-                self.folder.path if Path(self.name).is_file() else self.name, tokenizer=True
-            )
+        model_type, named = self.model_type, self.own_class
+        if self.backend is None and named is not None:
+            if model_type is not None:
+                registry.provider_for(model_type)  # a missing plugin may well be the one with the class
+            model_type = _home(named)  # another class would split text in its own way
+        elif self.backend is None and model_type is None:
+            place = self.folder.path if Path(self.name).is_file() else self.name
+            model_type = catalogue.name_pattern(place, tokenizer=True)
         if model_type is not None:
-            found = _of_model_type(model_type, fast)
-        elif self.backend is None:
+            return _of_model_type(model_type, fast)
+        if self.backend is None and named is None:
             raise LoadError(
                 f"{self.folder.path} does not say which tokenizer it holds: looked for {SETTINGS} with a "
                 f"tokenizer_class, config.json with a model_type, and {BACKEND}; found {shorten(self.folder.names())}. "
                 "Pass tokenizer_type, or use from_pretrained of the tokenizer's class."
             )
-        else:
-            found = None
-        if found is None and self.backend is None:
-            raise UnsupportedHeadError(
-                f"The model type {model_type!r} has no tokenizer, and {self.folder.path} holds no {BACKEND}."
+        return None
+
+    def explain(self, error: NoPipelineError, missing: UnknownModelTypeError | None) -> Exception:
+        """The exception for a folder that no class and no converter reads."""
+        if missing is not None:
+            return UnknownModelTypeError(
+                f"{missing}\nAsked for by {shorten(self.name)}, which holds no {BACKEND}; with one, no plugin is "
+                f"needed.\n{error}"
             )
-        return found
+        if self.model_type is None or self.own_class is not None:
+            return error
+        return UnsupportedHeadError(f"The model type {self.model_type!r} has no tokenizer.\n{error}")
 
     def _of_config(self, fast: bool) -> type[PreTrainedTokenizerBase] | None:
         """The class registered in this process for the checkpoint's configuration, or for a base of its class."""
@@ -216,16 +254,16 @@ class _Clues(NamedTuple):
                     return _checked(registry.auto_class_for(role, config))
         return None
 
-    def stand_in(self, generic: TokenizersBackend, *, overridden: bool) -> TokenizersBackend:
-        """The generic tokenizer made to return the fields of the class that is not installed."""
-        named = next((name for name in self.class_names if name not in _GENERIC), None)
-        if named is not None:
-            generic.init_kwargs["tokenizer_class"] = named  # saved again under the name it was loaded from
-        if not overridden and "model_input_names" not in self.settings:
-            types = generic.create_token_type_ids_from_sequences([0], [0])
-            if any(types):
-                generic.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
-        return generic
+    def keep_name(self, generic: TokenizersBackend) -> None:
+        """Have the generic tokenizer saved again under the class that it was loaded for."""
+        if self.own_class is not None:
+            generic.init_kwargs["tokenizer_class"] = self.own_class
+
+    @staticmethod
+    def complete_fields(generic: TokenizersBackend) -> None:
+        """Have the generic tokenizer return the fields of the class that is not installed."""
+        if any(generic.create_token_type_ids_from_sequences([0], [0])):
+            generic.model_input_names = ["input_ids", "token_type_ids", "attention_mask"]
 
 
 def _where(source: Source) -> dict[str, Any]:
@@ -281,8 +319,12 @@ def _checked(found: object) -> type[PreTrainedTokenizerBase]:
     )
 
 
+def _is_kind(found: object, kind: type) -> bool:
+    return isinstance(found, type) and issubclass(found, kind)
+
+
 def _check_kind(argument: str, found: object, kind: type) -> None:
-    if found is not None and not (isinstance(found, type) and issubclass(found, kind)):
+    if not _is_kind(found, kind):
         raise ConfigValidationError(
             f"AutoTokenizer.register: {argument}={shorten(found)}; expected a subclass of {kind.__name__}."
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from formers.errors import shorten
 
-from .layers import CacheLayer, DynamicLayer, StaticLayer
+from .layers import CacheLayer, Cursor, DynamicLayer, StaticLayer
 
 if TYPE_CHECKING:
     import torch
@@ -135,6 +135,11 @@ class Cache:
         return bool(self.layers) and all(layer.is_compileable for layer in self.layers)
 
     @property
+    def cursor(self) -> Cursor | None:
+        """The length on the device while all shapes are fixed, see :meth:`StaticCache.fix_shapes`; else None."""
+        return None
+
+    @property
     def is_initialized(self) -> bool:
         """Whether every layer holds something."""
         return bool(self.layers) and all(layer.is_filled for layer in self.layers)
@@ -234,6 +239,7 @@ class StaticCache(Cache):
     ) -> None:
         _refuse_offloading(offloading)
         super().__init__(layers=[StaticLayer(max_cache_len) for _ in range(_layers_of(config))])
+        self._cursor: Cursor | None = None
         if max_batch_size is not None and device is not None and dtype is not None:
             text = config.get_text_config(decoder=True)
             heads = text.num_attention_heads
@@ -252,9 +258,57 @@ class StaticCache(Cache):
         """Set the room of every layer aside now, [batch_size, num_heads, max_cache_len, head_dim] each."""
         import torch
 
-        for layer in self.layers:
-            assert isinstance(layer, StaticLayer)
+        for layer in self._static_layers():
             layer.allocate(batch_size, num_heads, head_dim, head_dim, dtype, torch.device(device))
+
+    def fix_shapes(self) -> None:
+        """From now on every step has the same shapes, so that one compiled or captured graph serves them all.
+
+        The length lives on the device: a step attends to the whole room through a mask, and its own mask, if rows are
+        padded, is [batch, room]. Nothing checks for a full cache, as that would wait for the device. Fill the cache
+        with the prompts first; :meth:`release_shapes` and :meth:`reset` end it.
+
+        Raises:
+            ValueError: the room is not set aside yet.
+        """
+        layers = self._static_layers()
+        for layer in layers:
+            if layer.room is None:
+                raise ValueError("fix_shapes() needs the room of every layer; run the prompts first.")
+            if self._cursor is None:
+                self._cursor = Cursor(layer.max_cache_len, layer.room[0].device)
+        if self._cursor is not None and self.cursor is None:
+            self._cursor.length.fill_(self.get_seq_length())
+            for layer in layers:
+                layer.cursor = self._cursor
+
+    def release_shapes(self) -> None:
+        """The end of :meth:`fix_shapes`; reads the length from the device."""
+        if self.cursor is not None:
+            length = self.get_seq_length()
+            for layer in self._static_layers():
+                layer.cursor, layer.length = None, length
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """The length on the device while all shapes are fixed, see :meth:`fix_shapes`; else None."""
+        return self.layers[0].cursor if self.layers else None
+
+    def reset(self) -> None:
+        """Forget all content; the room is kept."""
+        self.release_shapes()
+        super().reset()
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the last positions of every layer; their number is given as a negative number."""
+        fixed = self.cursor is not None
+        self.release_shapes()
+        super().crop(tokens_to_remove)
+        if fixed:
+            self.fix_shapes()
+
+    def _static_layers(self) -> list[StaticLayer]:
+        return [layer for layer in self.layers if isinstance(layer, StaticLayer)]
 
 
 def _layers_of(config: PreTrainedConfig) -> int:

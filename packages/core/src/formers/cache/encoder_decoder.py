@@ -12,7 +12,7 @@ from .containers import Cache, DynamicCache, LegacyCache
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .layers import CacheLayer
+    from .layers import CacheLayer, Cursor
 
 __all__ = ["EncoderDecoderCache", "as_cache"]
 
@@ -72,6 +72,15 @@ class EncoderDecoderCache(Cache):
         content = past_key_values or ()
         own = DynamicCache(layer[:2] for layer in content)
         return cls(own, DynamicCache(layer[2:] for layer in content if len(layer) > 2))
+
+    @property
+    def cursor(self) -> Cursor | None:
+        """That of the decoder's own part."""
+        return self.self_attention_cache.cursor
+
+    def crop(self, tokens_to_remove: int) -> None:
+        """Forget the decoder's last positions; their number is given as a negative number."""
+        self.self_attention_cache.crop(tokens_to_remove)
 
     def reset(self) -> None:
         """Forget all content of both parts."""

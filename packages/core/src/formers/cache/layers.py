@@ -10,7 +10,10 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["CacheLayer", "DynamicLayer", "StaticLayer"]
+__all__ = ["CacheLayer", "Cursor", "DynamicLayer", "StaticLayer"]
+
+
+_SMALL = 8192  # numbers; about as many are copied in the time that four views take
 
 
 class CacheLayer:
@@ -18,10 +21,13 @@ class CacheLayer:
 
     Attributes:
         length: how many positions are held.
+        cursor: set while a :class:`~formers.cache.StaticCache` keeps all shapes fixed; :meth:`append` then gives the
+            whole room.
     """
 
     is_compileable: ClassVar[bool] = False
     is_sliding: ClassVar[bool] = False
+    cursor: Cursor | None = None
 
     __slots__ = ("_key_room", "_value_room", "length")
 
@@ -127,13 +133,15 @@ class CacheLayer:
         if self._key_room is not None and self._value_room is not None:
             self._key_room, self._value_room = change(self._key_room), change(self._value_room)
 
-    def _write(self, key: Tensor, value: Tensor) -> None:
-        assert self._key_room is not None
-        assert self._value_room is not None
-        new = key.shape[2]
-        self._key_room.narrow(2, self.length, new).copy_(key)
-        self._value_room.narrow(2, self.length, new).copy_(value)
-        self.length += new
+    def _write(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values, start, new = self._key_room, self._value_room, self.length, key.shape[2]
+        assert keys is not None
+        assert values is not None
+        end = start + new
+        keys.narrow(2, start, new).copy_(key)
+        values.narrow(2, start, new).copy_(value)
+        self.length = end
+        return keys.narrow(2, 0, end), values.narrow(2, 0, end)
 
     def _check_batch(self, key: Tensor) -> None:
         if self._key_room is not None and key.shape[0] != self._key_room.shape[0]:
@@ -147,7 +155,7 @@ class DynamicLayer(CacheLayer):
 
     Without gradients it keeps spare room behind its content and writes into it, so that a token costs a token's
     copy. With gradients, and while a graph is traced, it concatenates: a stored tensor may be part of a graph, and
-    is never written to.
+    is never written to. It also does while it is small, since that takes a third of the time of the views of a room.
     """
 
     __slots__ = ("_is_ours",)
@@ -159,13 +167,12 @@ class DynamicLayer(CacheLayer):
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add new positions [batch, heads, new, head_dim] and return all of them."""
         self._check_batch(key)
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or self._stays_small(key):
             return self._concatenate(key, value)
         end = self.length + key.shape[2]
-        if not self._has_room(end, key, value):
+        if not self._has_room(end, key):
             self._make_room(end, key, value)
-        self._write(key, value)
-        return self.read()
+        return self._write(key, value)
 
     def reset(self) -> None:
         """Forget everything."""
@@ -181,7 +188,11 @@ class DynamicLayer(CacheLayer):
         self._key_room, self._value_room, self.length, self._is_ours = key, value, key.shape[2], False
         return key, value
 
-    def _has_room(self, end: int, key: Tensor, value: Tensor) -> bool:
+    def _stays_small(self, key: Tensor) -> bool:
+        held = self._key_room
+        return not self._is_ours and key.numel() + (0 if held is None else held.numel()) <= _SMALL
+
+    def _has_room(self, end: int, key: Tensor) -> bool:
         room = self._key_room
         return (
             room is not None
@@ -207,6 +218,32 @@ class DynamicLayer(CacheLayer):
         self._is_ours = True
 
 
+class Cursor:
+    """How far the layers of one static cache are filled, where a compiled step can read and change it.
+
+    Attributes:
+        length: int64 [1], on the device of the cache.
+        columns: int64 [new], where the tokens of the current step go.
+        room: positions that fit.
+    """
+
+    __slots__ = ("columns", "length", "room")
+
+    def __init__(self, room: int, device: torch.device) -> None:
+        self.length = torch.zeros(1, dtype=torch.int64, device=device)
+        self.columns = self.length
+        self.room = room
+
+    def next_columns(self, new: int) -> Tensor:
+        """int64 [new], where the next tokens will go."""
+        return self.length + torch.arange(new, device=self.length.device)
+
+    def claim(self, new: int) -> None:
+        """Give the next tokens their places; once per forward, before any layer."""
+        self.columns = self.next_columns(new)
+        self.length.add_(new)
+
+
 class StaticLayer(CacheLayer):
     """Writes into room of a fixed size, allocated once and kept by :meth:`reset`.
 
@@ -216,13 +253,23 @@ class StaticLayer(CacheLayer):
 
     is_compileable = True
 
-    __slots__ = ("max_cache_len",)
+    __slots__ = ("_length", "cursor", "max_cache_len")
 
     def __init__(self, max_cache_len: int) -> None:
+        self.cursor = None
         super().__init__()
         if max_cache_len < 1:
             raise ValueError(f"max_cache_len is {max_cache_len}; expected at least 1.")
         self.max_cache_len = max_cache_len
+
+    @property
+    def length(self) -> int:
+        """How many positions are held; with fixed shapes it is read from the device."""
+        return self._length if self.cursor is None else int(self.cursor.length)
+
+    @length.setter
+    def length(self, value: int) -> None:
+        self._length = value
 
     def allocate(
         self, batch: int, heads: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
@@ -242,26 +289,31 @@ class StaticLayer(CacheLayer):
     @property
     def is_filled(self) -> bool:
         """Whether anything has been stored."""
-        return self.length > 0
+        return self._length > 0
 
     def append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new positions [batch, heads, new, head_dim] and return all that are held.
+        """Write new positions [batch, heads, new, head_dim] and return all that are held; with fixed shapes, all room.
 
         Raises:
             ValueError: the batch differs from what is held, or there is no room left.
         """
         self._check_batch(key)
-        end = self.length + key.shape[2]
+        if self.cursor is not None:
+            assert self._key_room is not None
+            assert self._value_room is not None
+            self._key_room.index_copy_(2, self.cursor.columns, key)
+            self._value_room.index_copy_(2, self.cursor.columns, value)
+            return self._key_room, self._value_room
+        end = self._length + key.shape[2]
         if end > self.max_cache_len:
             raise ValueError(
-                f"The static cache has room for {self.max_cache_len} positions and holds {self.length}; "
+                f"The static cache has room for {self.max_cache_len} positions and holds {self._length}; "
                 f"{key.shape[2]} more do not fit. Make it with a larger max_cache_len."
             )
         if self._key_room is None or self._value_room is None:
             batch, heads, _, key_dim = key.shape
             self.allocate(batch, heads, key_dim, value.shape[-1], key.dtype, key.device)
-        self._write(key, value)
-        return self.read()
+        return self._write(key, value)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Take row ``beam_idx[i]`` as the new row i, in place."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import torch
 from torch import Tensor
 
 from formers.plugins import hooks
@@ -47,11 +48,13 @@ class TensorFile(Protocol):
     def info(self, key: str) -> TensorInfo:
         """Type and shape of a tensor."""
 
-    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
-        """The tensor; it may be a view of the mapped file.
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """The tensor, contiguous, in another ``dtype`` or on another ``device`` if one is given.
 
-        ``temporary`` says that the caller is about to convert it and drop it, so that a copy, freed at once,
-        costs less memory than pages of a mapping that stay resident.
+        As it is stored, on the CPU, it may be a view of the mapped file. What is converted or moved is better read
+        piece by piece (:func:`formers.checkpoint.buffers.read_tensor`): pages of a mapping stay resident.
         """
 
 

@@ -174,8 +174,7 @@ class _Loader:
         published = self._plan.stored[name]
         stored = self._source.info(published).dtype
         dtype = self._type_of(name, stored)
-        converts = dtype != stored or self._device.type != "cpu"
-        tensor = self._source.tensor(published, temporary=converts).to(device=self._device, dtype=dtype)
+        tensor = self._source.tensor(published, dtype=dtype, device=self._device)
         if self._check_finite and tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CorruptFileError(
                 f"{self._source.label}: {shorten(published)} has NaN or infinite values; "

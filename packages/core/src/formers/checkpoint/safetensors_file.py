@@ -13,7 +13,7 @@ from torch import Tensor
 
 from formers.errors import CorruptFileError
 
-from .buffers import as_buffer, plain
+from .buffers import as_buffer, is_as_stored, plain, read_tensor
 from .header import DTYPES, MAX_HEADER_BYTES, TensorInfo, read_header
 
 if TYPE_CHECKING:
@@ -65,24 +65,15 @@ class SafetensorsFile:
         """What the header says of a tensor."""
         return self._tensors[key]
 
-    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
-        """The tensor itself; mapped, unless it is read for ``temporary`` use."""
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """The tensor; mapped, if neither ``dtype`` nor ``device`` asks for another than what is stored."""
         info = self._tensors[key]
-        if self._mapped is not None and not temporary:
+        if self._mapped is not None and is_as_stored(info.dtype, dtype, device):
             mapped: Tensor = self._mapped.get_tensor(key)
             return mapped
-        return self._read(info)
-
-    def _read(self, info: TensorInfo) -> Tensor:
-        tensor = torch.empty(info.shape, dtype=info.dtype)
-        rest = as_buffer(tensor)
-        self._file.seek(info.start)
-        while len(rest):
-            count = self._file.readinto(rest)
-            if not count:
-                raise CorruptFileError(f"{self.path} ends at byte {self._file.tell()}: truncated meanwhile")
-            rest = rest[count:]
-        return tensor
+        return read_tensor(self._file, info.start, info.dtype, info.shape, dtype=dtype, device=device)
 
 
 def write_safetensors(

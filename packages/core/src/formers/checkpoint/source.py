@@ -34,10 +34,12 @@ class TensorSource(Protocol):
     def info(self, key: str) -> TensorInfo:
         """Type, shape and file of a tensor."""
 
-    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
-        """The tensor. It belongs to the caller, but may be a private view of a mapped file.
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """The tensor, in another ``dtype`` or on another ``device`` if one is given.
 
-        ``temporary`` as in ``formers.checkpoint.formats.TensorFile``.
+        It belongs to the caller, but may be a private view of a mapped file.
         """
 
 
@@ -57,9 +59,11 @@ class Checkpoint:
         """Type, shape and file of a tensor."""
         return self._files[self._holder[key]].info(key)
 
-    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
         """The tensor."""
-        return self._files[self._holder[key]].tensor(key, temporary=temporary)
+        return self._files[self._holder[key]].tensor(key, dtype=dtype, device=device)
 
 
 class StateDict:
@@ -82,10 +86,14 @@ class StateDict:
         tensor = self._tensors[key]
         return TensorInfo(tensor.dtype, tuple(tensor.shape), self.label)
 
-    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
-        """A copy of the tensor, or the tensor itself for ``temporary`` use."""
-        tensor = self._tensors[key].detach()
-        return tensor if temporary else tensor.clone(memory_format=torch.contiguous_format)
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """A copy of the tensor."""
+        copy = torch.empty_like(
+            self._tensors[key], dtype=dtype, device=device or "cpu", memory_format=torch.contiguous_format
+        )
+        return copy.copy_(self._tensors[key].detach())
 
 
 def open_checkpoint(folder: Folder, files: CheckpointFiles, options: ReadOptions | None = None) -> Checkpoint:

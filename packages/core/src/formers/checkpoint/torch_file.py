@@ -5,11 +5,15 @@ There is no way to switch the restriction off, and nothing is tried again withou
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
+import sys
+import weakref
 import zipfile
 from collections.abc import Callable, Iterator, KeysView, Mapping
+from mmap import PAGESIZE
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
@@ -20,7 +24,7 @@ from torch import Tensor
 from formers.errors import CorruptFileError, LoadError, ResourceLimitError, shorten
 from formers.files import _os
 
-from .buffers import plain
+from .buffers import is_as_stored, plain, read_tensor
 from .header import MAX_HEADER_BYTES, TensorInfo, git_lfs_pointer
 
 if TYPE_CHECKING:
@@ -44,9 +48,10 @@ class TorchFile:
         self, path: str | os.PathLike[str], *, mmap: bool = True, max_header_bytes: int = MAX_HEADER_BYTES
     ) -> None:
         self.path = os.fspath(path)
-        is_zip = _check_container(self.path, max_header_bytes)
-        content = _unpickle(self.path, mmap=mmap and is_zip)
-        self._tensors = _as_tensors(self.path, content)
+        self._is_mapped = _check_container(self.path, max_header_bytes) and mmap
+        self._file = open(self.path, "rb")  # noqa: SIM115
+        weakref.finalize(self, self._file.close)
+        self._tensors = _as_tensors(self.path, _unpickle(self.path, mmap=self._is_mapped))
         self._name = os.path.basename(self.path)
 
     def keys(self) -> KeysView[str]:
@@ -64,9 +69,46 @@ class TorchFile:
         tensor = self._tensors[key]
         return TensorInfo(tensor.dtype, tuple(tensor.shape), self._name)
 
-    def tensor(self, key: str, *, temporary: bool = False) -> Tensor:
-        """The tensor itself, contiguous."""
-        return self._tensors[key].contiguous()
+    def tensor(
+        self, key: str, *, dtype: torch.dtype | None = None, device: torch.device | None = None
+    ) -> Tensor:
+        """The tensor; mapped, if neither ``dtype`` nor ``device`` asks for another than what is stored."""
+        tensor = self._tensors[key]
+        if is_as_stored(tensor.dtype, dtype, device):
+            return tensor.contiguous()
+        start = self._starts.get(key) if self._is_mapped else None
+        if start is None:
+            return tensor.to(device=device, dtype=dtype).contiguous()
+        return read_tensor(self._file, start, tensor.dtype, tuple(tensor.shape), dtype=dtype, device=device)
+
+    @functools.cached_property
+    def _starts(self) -> dict[str, int]:
+        """Where in the file the bytes of each tensor begin; empty if that cannot be told for certain.
+
+        A mapped tensor lies as far behind the start of the mapping as its bytes lie behind the start of the file.
+        Loaded without data, each tensor says where its bytes should be, and all must agree on the start.
+        """
+        with zipfile.ZipFile(self._file) as archive:
+            orders = [archive.read(name) for name in archive.namelist() if name.endswith("/byteorder")]
+        if sys.byteorder != "little" or orders not in ([], [b"little"]):
+            return {}
+        self._file.seek(0)
+        places: dict[str, Tensor] = torch.load(self._file, map_location="meta", weights_only=True)
+        plain = {
+            key: tensor
+            for key, tensor in self._tensors.items()
+            if tensor.numel() and tensor.is_contiguous() and not (tensor.is_conj() or tensor.is_neg())
+        }
+        bases = {tensor.data_ptr() - _promised_start(places[key]) for key, tensor in plain.items()}
+        if len(bases) != 1 or (base := bases.pop()) % PAGESIZE:
+            return {}
+        return {key: tensor.data_ptr() - base for key, tensor in plain.items()}
+
+
+def _promised_start(place: Tensor) -> int:
+    # Torch sets the attribute on storages without data; a version that does not gets an answer that fits no other.
+    offset: int = getattr(place.untyped_storage(), "_checkpoint_offset", -1)
+    return offset + int(place.storage_offset()) * place.element_size()
 
 
 def _check_container(path: str, limit: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import sys
@@ -17,11 +18,18 @@ from formers.plugins.loading import Provider, load_manifest
 
 from . import listing
 
-__all__ = ["examine", "run"]
+__all__ = ["add_arguments", "examine", "run"]
 
 
-def run(name: str | None, *, as_json: bool) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The name of a plugin, and ``--json``."""
+    parser.add_argument("name", nargs="?", help="one distribution or model type; all if left out")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
     """Print a report on every plugin, or on those of one distribution or model type; 1 if anything is wrong."""
+    name: str | None = options.name
     chosen = [
         found
         for found in discovery.index().found
@@ -32,7 +40,7 @@ def run(name: str | None, *, as_json: bool) -> int:
         return 1
     reports = [examine(found) for found in chosen]
     general = _settings_problems() + _hidden_problems() if name is None else []
-    if as_json:
+    if options.json:
         print(json.dumps({"plugins": reports, "problems": general}, indent=2))
     else:
         print("\n\n".join([*map(_as_text, reports), *general]) or "No plugins are installed.")

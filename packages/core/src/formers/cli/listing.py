@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 
 from formers.plugins import discovery, environment
 from formers.plugins.discovery import HOOKS, MODELS, Found
 
-__all__ = ["rows", "run", "status", "table"]
+__all__ = ["add_arguments", "rows", "run", "status", "table"]
 
 
-def run(*, as_json: bool) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """``--json``."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace) -> int:
     """Print what is installed; always succeeds."""
     found = rows()
-    if as_json:
+    if options.json:
         print(json.dumps(found, indent=2))
     elif found:
         columns = ("name", "kind", "package", "version", "status")

@@ -146,7 +146,7 @@ class Field:
         return True
 
     def _hint(self, value: Any) -> str:
-        if isinstance(value, str) and self.kind.scalar in ("int", "float", "bool"):
+        if isinstance(value, str) and self.choices is None and self.kind.scalar in ("int", "float", "bool"):
             return " Write it without quotes."
         if isinstance(value, bool) and self.kind.scalar in ("int", "float"):
             return " Write a number."

@@ -83,7 +83,8 @@ def build(cls: type[C], values: Mapping[str, Any], overrides: Mapping[str, Any])
 
     Raises ``ConfigValidationError`` for a value that is not accepted or a key that is reserved.
     """
-    file = canonical(cls, values, from_data=True)
+    stored = {name: value for name, value in values.items() if name not in keys.CALLERS_CHOICE}
+    file = canonical(cls, stored, from_data=True)
     given = canonical(cls, overrides, from_data=False)
     used = {name: given.pop(name) for name in list(given) if _is_setting(cls, name, file)}
     for name, value in used.items():

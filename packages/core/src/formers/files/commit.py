@@ -21,9 +21,19 @@ from pathlib import Path
 from types import TracebackType
 
 from formers.files import _os
-from formers.files.journal import JOURNAL, STAGING_PREFIX, Journal, complete, read_journal, remove_tree
+from formers.files.journal import (
+    JOURNAL,
+    STAGING_PREFIX,
+    Journal,
+    complete,
+    make_subfolder,
+    read_journal,
+    refuse_link,
+    remove_tree,
+    subfolders,
+)
 from formers.files.locking import FolderLock
-from formers.files.names import OWN_PREFIX, absolute, flat_name
+from formers.files.names import OWN_PREFIX, absolute, flat_name, shallow_name
 
 __all__ = ["Commit", "recover"]
 
@@ -49,7 +59,7 @@ class Commit:
         self._staging = f"{STAGING_PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
         self._staged: dict[str, int] = {}  # name -> bytes written so far
         self._foreign: set[str] = set()  # names that the caller writes itself; not yet durable
-        self._stale: list[Callable[[str], bool]] = []
+        self._stale: list[tuple[str, Callable[[str], bool]]] = []  # subfolder or "", and what is stale there
         self._created: list[str] = []
 
     @property
@@ -126,16 +136,14 @@ class Commit:
         self._foreign.add(name)
         return Path(path)
 
-    def remove(self, stale: Collection[str] | Callable[[str], bool]) -> None:
+    def remove(self, stale: Collection[str] | Callable[[str], bool], *, below: str = "") -> None:
         """Remove files with the commit: names, or a predicate asked for every name that is not written.
 
-        Folders are never removed.
+        ``below`` is a subfolder, to which the names are relative. Folders are never removed.
         """
-        if callable(stale):
-            self._stale.append(stale)
-            return
-        names = frozenset(flat_name(name) for name in stale)
-        self._stale.append(names.__contains__)
+        if not callable(stale):
+            stale = frozenset(flat_name(name) for name in stale).__contains__
+        self._stale.append((flat_name(below) if below else "", stale))
 
     def _bytes(self) -> int:
         return sum(self._staged.values())
@@ -144,8 +152,11 @@ class Commit:
         return os.path.join(self._folder, self._staging)
 
     def _target(self, name: str) -> str:
-        flat_name(name)
+        shallow_name(name)
         target = os.path.join(self._folder, name)
+        for subfolder in subfolders((name,)):
+            refuse_link(os.path.join(self._folder, subfolder))
+            make_subfolder(os.path.join(self._staging_path(), subfolder))
         try:
             if stat.S_ISDIR(_os.lstat(target).st_mode):
                 raise IsADirectoryError(errno.EISDIR, "a folder is where a file is to be saved", target)
@@ -180,17 +191,30 @@ class Commit:
                 remove_tree(path)
 
     def _stale_names(self) -> tuple[str, ...]:
-        if not self._stale:
-            return ()
-        with _os.scandir(self._folder) as entries:
-            names = [
-                entry.name
+        return tuple(
+            sorted(
+                name
+                for below in {below for below, _ in self._stale}
+                for name in self._names(below)
+                if name not in self._staged and self._is_stale(below, name)
+            )
+        )
+
+    def _is_stale(self, below: str, name: str) -> bool:
+        own = name.removeprefix(f"{below}/") if below else name
+        return any(is_stale(own) for place, is_stale in self._stale if place == below)
+
+    def _names(self, below: str) -> list[str]:
+        """The files of the folder, or of a subfolder, by their names relative to the folder."""
+        path = os.path.join(self._folder, below) if below else self._folder
+        if below and (os.path.islink(path) or not os.path.isdir(path)):
+            return []
+        with _os.scandir(path) as entries:
+            return [
+                f"{below}/{entry.name}" if below else entry.name
                 for entry in entries
                 if not entry.name.startswith(OWN_PREFIX) and not entry.is_dir(follow_symlinks=False)
             ]
-        return tuple(
-            sorted(n for n in names if n not in self._staged and any(is_stale(n) for is_stale in self._stale))
-        )
 
     def _publish(self) -> Journal:
         """Everything up to and including the commit."""
@@ -206,7 +230,8 @@ class Commit:
             _os.fsync(descriptor)
         finally:
             _os.close(descriptor)
-        _os.sync_directory(self._staging_path())
+        for subfolder in ("", *subfolders(journal.replaced)):
+            _os.sync_directory(os.path.join(self._staging_path(), subfolder))
         _os.sync_directory(self._folder)
         for attempt in range(10):
             try:

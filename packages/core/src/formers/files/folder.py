@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +42,7 @@ class Folder:
         self._journal = journal
         self._seen: dict[str, tuple[str, Identity] | None] = {}  # name -> where it was, and what
         self._noted: dict[str, Identity | None] = {}
-        self._listed: list[str] | None = None
+        self._listed: dict[str, list[str]] = {}  # subfolder, or "", to the names shown
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Folder:
@@ -86,11 +86,12 @@ class Folder:
             raise LoadError(f"no {name} in {self.path}; found: {listed}{more}")
         return found
 
-    def names(self) -> list[str]:
-        """The names of the files directly in the folder, sorted."""
-        names = self._list(self._journal)
-        if self._listed is None:
-            self._listed = names
+    def names(self, below: str = "") -> list[str]:
+        """The names of the files directly in the folder, or in a subfolder of it, sorted; none if there is no such."""
+        if below:
+            contained_name(below, source=str(self.path))
+        names = self._list(self._journal, below)
+        self._listed.setdefault(below, names)
         return names
 
     def note(self, path: str | os.PathLike[str]) -> None:
@@ -107,7 +108,7 @@ class Folder:
         for name, before in self._seen.items():
             if _what(self._resolve(name, journal)) != _what(before):
                 return False
-        if self._listed is not None and self._list(journal) != self._listed:
+        if any(self._list(journal, below) != names for below, names in self._listed.items()):
             return False
         return all(self._still(place, before) for place, before in self._noted.items())
 
@@ -138,12 +139,14 @@ class Folder:
                 return place, identity
         return None
 
-    def _list(self, journal: Journal | None) -> list[str]:
-        with _os.scandir(os.fspath(self.path)) as entries:
-            names = {entry.name for entry in entries if entry.is_file()}
+    def _list(self, journal: Journal | None, below: str) -> list[str]:
+        names: set[str] = set()
+        if not below or (self._is_inside(f"{below}/") and os.path.isdir(os.path.join(self.path, below))):
+            with _os.scandir(os.path.join(self.path, below)) as entries:
+                names = {entry.name for entry in entries if entry.is_file()}
         if journal is not None:
-            names.update(journal.replaced)
-            names.difference_update(journal.removed)
+            names.update(_inside(journal.replaced, below))
+            names.difference_update(_inside(journal.removed, below))
         return sorted(name for name in names if not name.startswith(OWN_PREFIX))
 
     def _is_inside(self, name: str) -> bool:
@@ -180,6 +183,11 @@ def read_consistently(
     raise LoadError(
         f"{os.fspath(path)}: saved to during each of {attempts} attempts to read it; try again later"
     ) from failure
+
+
+def _inside(names: Iterable[str], below: str) -> list[str]:
+    """Of the names, those of a subfolder, relative to it; or, for "", those of no subfolder."""
+    return [name.rpartition("/")[2] for name in names if name.rpartition("/")[0] == below]
 
 
 def _what(found: tuple[str, Identity] | None) -> Identity | None:

@@ -10,10 +10,12 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from formers.errors import CorruptFileError, FormersWarning, LoadError, shorten, warn
+from formers.files.names import flat_name
 
 if TYPE_CHECKING:
     from formers.files.resolve import Source
@@ -37,30 +39,35 @@ class _Answer(NamedTuple):
 def fetch(source: Source, names: Sequence[str]) -> dict[str, Path]:
     """Where the files ``names`` of a repository lie in the cache, downloaded if need be; absent ones are left out.
 
-    All are of one commit. If the hub cannot be reached, cached files are used, with a warning.
+    A name that ends with a slash is a folder, and stands for the files directly in it. All are of one commit. If
+    the hub cannot be reached, cached files are used, with a warning.
 
     Raises:
         LoadError: there is no such repository or revision, access is denied, or neither hub nor cache has it.
         CorruptFileError: a file is not what its hash says, and cannot be downloaded again.
     """
+    files = [name for name in names if not name.endswith("/")]
+    folders = [name for name in names if name.endswith("/")]
     switch = _offline_switch(source)
     if switch is not None:
-        return _from_cache(source, names, f"offline mode is on ({switch})")
+        return _from_cache(source, files, f"offline mode is on ({switch})") | _cached_below(source, folders)
     revision = source.commit or source.revision
     if _COMMIT.fullmatch(revision) and not source.force_download:
-        cached = {name: _lookup(source, name, revision) for name in names}
+        cached = {name: _lookup(source, name, revision) for name in files}
         if all(path is False or (path and _is_intact(path, None)) for path in cached.values()):
-            return {name: path for name, path in cached.items() if path}
-    answer = _ask(source, names[0], revision)
+            found = {name: path for name, path in cached.items() if path}
+            return found | _fetch_below(source, folders, revision)
+    answer = _ask(source, files[0], revision)
     if isinstance(answer, str):
-        found = _from_cache(source, names, answer)
+        found = _from_cache(source, files, answer)
         warn(
             f"{source.name}: {answer}; using what is cached. Set HF_HUB_OFFLINE=1 or local_files_only=True to "
             "skip the attempt.",
             FormersWarning,
         )
-        return found
-    return _download_missing(source, names, revision, answer)
+        return found | _cached_below(source, folders)
+    found = _download_missing(source, files, revision, answer)
+    return found | _fetch_below(source, folders, answer.commit or revision)
 
 
 def offline_note(source: Source) -> str:
@@ -123,6 +130,55 @@ def _download_missing(
             found[name] = downloaded
             commit = downloaded.parents[name.count("/")].name
     return found
+
+
+def _fetch_below(source: Source, folders: Sequence[str], commit: str) -> dict[str, Path]:
+    """The files directly in folders of a commit, which the hub is asked about once."""
+    found: dict[str, Path] = {}
+    for folder in folders:
+        listed = _repository(source) / ".no_exist" / commit / f"{folder.rstrip('/')}.listed"
+        if source.force_download or not listed.exists():
+            for name in _names_below(source, folder, commit):
+                _download(source, name, commit, force=source.force_download)
+            with suppress(OSError):  # a cache that cannot be written is asked about again
+                listed.parent.mkdir(parents=True, exist_ok=True)
+                listed.touch()
+        found |= _files_below(source, folder, commit)
+    return found
+
+
+def _cached_below(source: Source, folders: Sequence[str]) -> dict[str, Path]:
+    snapshot = _snapshot(source, source.commit or source.revision)
+    if snapshot is None:
+        return {}
+    return {
+        name: path for folder in folders for name, path in _files_below(source, folder, snapshot.name).items()
+    }
+
+
+def _files_below(source: Source, folder: str, commit: str) -> dict[str, Path]:
+    path = _repository(source) / "snapshots" / commit / folder
+    if not path.is_dir():
+        return {}
+    return {folder + entry.name: entry for entry in sorted(path.iterdir()) if entry.is_file()}
+
+
+def _names_below(source: Source, folder: str, commit: str) -> list[str]:
+    """The names of the files directly in a folder on the hub; none if it has no such folder."""
+    from huggingface_hub import errors
+
+    client = quiet_client().HfApi(endpoint=endpoint(), token=source.token, library_name="formers")
+    failures: tuple[type[Exception], ...] = (ValueError, *_connection_errors())
+    try:
+        entries = list(client.list_repo_tree(source.name, folder.rstrip("/"), revision=commit))
+    except errors.EntryNotFoundError:
+        return []
+    except failures as error:
+        raise LoadError(f"{source.name}: the files in {folder} could not be listed: {error}") from error
+    names = [entry.path for entry in entries if hasattr(entry, "size")]
+    return [
+        folder + flat_name(name.removeprefix(folder), source=f"{source.name}: {folder}") for name in names
+    ]
 
 
 def _download(source: Source, name: str, revision: str, force: bool) -> Path | None:

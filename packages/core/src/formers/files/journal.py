@@ -11,6 +11,8 @@ A folder that is being saved to goes through these states::
     (staging folder is deleted)         5. with the stale files in it
     (journal is deleted)                6. the folder is fsynced
 
+Names may lie in a subfolder, which step 4 creates if it is missing. A subfolder that is a symbolic link is refused.
+
 Before 3 the folder is old; from 3 on it is new, because every reader that sees the journal finds the new
 files through it and none of the stale ones. Steps 4 to 6 can be repeated by anybody, any number of times.
 
@@ -21,10 +23,11 @@ again. Somebody who slept in the middle of step 4 and wakes up after a later sav
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from formers.errors import CorruptFileError, UnsafePathError
 from formers.files import _os
-from formers.files.names import OWN_PREFIX, flat_name
+from formers.files.names import OWN_PREFIX, shallow_name
 from formers.files.strict_json import dump_json, parse_json
 
 JOURNAL = OWN_PREFIX + "journal"
@@ -79,9 +82,10 @@ def read_journal(folder: str) -> Journal | None:
     if unique == staging or not unique.replace("-", "").isalnum() or not unique.isascii():
         raise UnsafePathError(f"{path}: 'staging' must name a folder {STAGING_PREFIX}<id> beside the journal")
     for name in (*replaced, *removed):
-        flat_name(name, source=path)
-    if os.path.islink(os.path.join(folder, staging)):
-        raise UnsafePathError(f"{path}: the staging folder {staging} is a symbolic link; delete both")
+        shallow_name(name, source=path)
+    for place in (staging, *(os.path.join(staging, subfolder) for subfolder in subfolders(replaced))):
+        if os.path.islink(os.path.join(folder, place)):
+            raise UnsafePathError(f"{path}: the staging folder {place} is a symbolic link; delete both")
     return Journal(staging, tuple(replaced), tuple(removed))
 
 
@@ -89,10 +93,18 @@ def complete(folder: str, journal: Journal) -> None:
     """Do what a committed journal says. Every step may have been done before, by anybody."""
     staging = os.path.join(folder, journal.staging)
     if os.path.isdir(staging):
+        inside = [os.path.join(folder, subfolder) for subfolder in subfolders(journal.replaced)]
+        for path in inside:
+            make_subfolder(path)
         for name in journal.replaced:
             _move(os.path.join(staging, name), os.path.join(folder, name))
+        inside += [os.path.join(folder, subfolder) for subfolder in subfolders(journal.removed)]
+        for path in inside:
+            refuse_link(path)
         for number, name in enumerate(journal.removed):
             _move(os.path.join(folder, name), os.path.join(staging, f"{OWN_PREFIX}removed-{number}"))
+        for path in filter(os.path.isdir, inside):
+            _os.sync_directory(path)
         _os.sync_directory(folder)
         remove_tree(staging)
     # Without locks somebody else may have finished this journal and committed the next one meanwhile.
@@ -100,6 +112,26 @@ def complete(folder: str, journal: Journal) -> None:
     if current is not None and current.staging == journal.staging:
         _os.unlink(os.path.join(folder, JOURNAL))
     _os.sync_directory(folder)
+
+
+def subfolders(names: Iterable[str]) -> list[str]:
+    """The subfolders that the names lie in, each once."""
+    return list(dict.fromkeys(name.partition("/")[0] for name in names if "/" in name))
+
+
+def make_subfolder(path: str) -> None:
+    """Create a folder if it is missing; raise ``UnsafePathError`` if it is a link."""
+    refuse_link(path)
+    try:
+        _os.mkdir(path)
+    except FileExistsError:
+        return
+
+
+def refuse_link(path: str) -> None:
+    """Raise ``UnsafePathError`` if a subfolder is a symbolic link: what is written into it would go elsewhere."""
+    if os.path.islink(path):
+        raise UnsafePathError(f"{path} is a symbolic link; a folder is expected, so that nothing leaves its parent")
 
 
 def remove_tree(path: str) -> None:

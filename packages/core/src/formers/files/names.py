@@ -20,6 +20,16 @@ def flat_name(name: str, *, source: str = "file name") -> str:
     return name
 
 
+def shallow_name(name: str, *, source: str = "file name") -> str:
+    """``name`` if it is a ``flat_name``, or one in a subfolder, as in ``templates/tools.jinja``.
+
+    Raises ``UnsafePathError`` for anything else.
+    """
+    if contained_name(name, source=source).count("/") > 1:
+        raise UnsafePathError(f"{source}: {shorten(name)} is deeper than one subfolder; expected is 'folder/name'")
+    return name
+
+
 def contained_name(name: str, *, source: str = "file name") -> str:
     """``name`` if it stays below the folder that it is relative to; parts are separated by ``/`` only.
 

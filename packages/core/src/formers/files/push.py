@@ -72,7 +72,7 @@ class PushToHubMixin:
 
     _kind: ClassVar[str] = "config"  # in the default commit message
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> Any:
         """Save into a folder; provided by the class that this is mixed into."""
         raise NotImplementedError
 

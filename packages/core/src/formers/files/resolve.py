@@ -132,7 +132,8 @@ def resolve_folder(source: Source, wanted: Sequence[str]) -> Folder:
 
     Args:
         source: where to look.
-        wanted: file names, relative to the folder; ignored for a local folder.
+        wanted: file names, relative to the folder, and names of folders with a slash at their end; ignored for a
+            local folder.
 
     Raises:
         LoadError: there is no such folder or model, the hub cannot be reached, or it has none of the files.
@@ -192,7 +193,7 @@ def _is_path_like(name: str) -> bool:
 
 
 def _below(source: Source, name: str) -> str:
-    contained_name(name, source=source.name)
+    contained_name(name.removesuffix("/"), source=source.name)
     return f"{source.subfolder}/{name}" if source.subfolder else name
 
 

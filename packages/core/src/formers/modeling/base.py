@@ -14,20 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from formers.config import PreTrainedConfig
-from formers.errors import shorten
+from formers.errors import ConfigValidationError, shorten
 from formers.files.push import PushToHubMixin
+from formers.plugins import registry
 
-from . import (
-    attending,
-    checkpointing,
-    embeddings,
-    initialisation,
-    loading,
-    pruning,
-    saving,
-    tying,
-)
+from . import attending, initialisation, loading, pruning, saving, tying
+from .checkpointing import CheckpointingMixin
 from .construction import finishing, is_building_on_meta
+from .embeddings import EmbeddingsMixin
 from .utilities import ModuleUtilsMixin
 
 if TYPE_CHECKING:
@@ -38,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["PreTrainedModel"]
 
 
-class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
+class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, PushToHubMixin):
     """Base class of every model.
 
     A subclass sets the class attributes, builds its modules in ``__init__(self, config, ...)`` with plain
@@ -250,9 +244,23 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
         self.save_pretrained(folder, max_shard_size=max_shard_size or "50GB")
 
     @classmethod
-    def register_for_auto_class(cls, auto_class: str = "AutoModel") -> None:
-        """Accepted for compatibility: code is shared as a plugin here, never copied into a model's folder."""
-        cls._auto_class = auto_class if isinstance(auto_class, str) else auto_class.__name__
+    def register_for_auto_class(cls, auto_class: str | type = "AutoModel") -> None:
+        """Make an Auto class return this class, of your own, for its ``config_class`` in this process.
+
+        A plugin that is installed needs no registration. Code is never copied into a model's folder or run from one.
+
+        Raises:
+            ConfigValidationError: ``auto_class`` is no Auto class of models, or there is no ``config_class``.
+            PluginConflictError: another class serves the configuration; ``AutoModel.register`` can replace it.
+        """
+        name = auto_class if isinstance(auto_class, str) else auto_class.__name__
+        if not name.startswith("AutoModel") or cls.config_class is None:
+            raise ConfigValidationError(
+                f"{cls.__name__}.register_for_auto_class({shorten(auto_class)}): an Auto class of models, such as "
+                f"'AutoModel', is expected, and a class with a config_class; this one has {cls.config_class}."
+            )
+        registry.register_class(name, cls.config_class, cls, exist_ok=cls.__dict__.get("_auto_class") == name)
+        cls._auto_class = name
 
     _auto_class: ClassVar[str | None] = None
 
@@ -280,46 +288,6 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
         """Whether ``generate`` works on this class."""
         return callable(getattr(cls, "generate", None))
 
-    def get_input_embeddings(self) -> nn.Module:
-        """The module that turns token ids into vectors."""
-        base = self.base_model
-        if base is not self:
-            return base.get_input_embeddings()  # type: ignore[no-any-return]
-        raise NotImplementedError(f"{type(self).__name__} defines no get_input_embeddings().")
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the input embedding."""
-        base = self.base_model
-        if base is self:
-            raise NotImplementedError(f"{type(self).__name__} defines no set_input_embeddings().")
-        base.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module | None:
-        """The layer that gives the vocabulary's scores, None for a model without one."""
-        return None
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        """Replace the layer that gives the vocabulary's scores."""
-        raise NotImplementedError(f"{type(self).__name__} has no output embeddings.")
-
-    def resize_token_embeddings(
-        self,
-        new_num_tokens: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        mean_resizing: bool = True,
-    ) -> nn.Embedding:
-        """Change the vocabulary's size to ``new_num_tokens`` rows; None changes nothing.
-
-        Args:
-            new_num_tokens: rows are cut or added at the end; old rows keep their values to the bit.
-            pad_to_multiple_of: round the number of rows up to a multiple.
-            mean_resizing: new rows are drawn close to the mean of the old ones; False draws them as a new model.
-
-        Returns:
-            The input embedding module.
-        """
-        return embeddings.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
-
     def _ties(self) -> Mapping[str, str]:
         """``alias -> canonical`` names that hold for this configuration."""
         return self.tied_weights if getattr(self.config, "tie_word_embeddings", True) else {}
@@ -346,38 +314,6 @@ class PreTrainedModel(ModuleUtilsMixin, PushToHubMixin):
     def attention_report(self) -> AttentionReport:
         """Which implementation served each kind of call so far, and why better ones were passed over."""
         return attending.report(self)
-
-    @property
-    def supports_gradient_checkpointing(self) -> bool:
-        """Whether some part of the model can recompute its layers."""
-        return any(hasattr(module, "gradient_checkpointing") for module in self.modules())
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """Whether layers are recomputed in the backward pass."""
-        return checkpointing.is_enabled(self)
-
-    def gradient_checkpointing_enable(
-        self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None
-    ) -> None:
-        """Recompute layers in the backward pass; the mapping goes to ``torch.utils.checkpoint.checkpoint``."""
-        checkpointing.enable(self, gradient_checkpointing_kwargs)
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep activations again."""
-        checkpointing.disable(self)
-
-    def enable_input_require_grads(self) -> None:
-        """Let gradients flow through frozen embeddings, as adapters need."""
-
-        def require_grad(module: nn.Module, args: Any, output: Tensor) -> None:
-            output.requires_grad_(True)
-
-        self._input_grad_hook = self.get_input_embeddings().register_forward_hook(require_grad)
-
-    def disable_input_require_grads(self) -> None:
-        """Undo :meth:`enable_input_require_grads`."""
-        self._input_grad_hook.remove()
 
     def loss_terms(self, **batch: Any) -> Mapping[str, LossTerm]:
         """The sum and the count of each term of the loss for a batch with labels.

@@ -13,33 +13,46 @@ from typing import Any
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-__all__ = ["disable", "enable", "is_enabled", "run_layer"]
+__all__ = ["CheckpointingMixin", "run_layer"]
+
+
+class CheckpointingMixin(nn.Module):
+    """Switching gradient checkpointing on and off; a base of every model."""
+
+    @property
+    def supports_gradient_checkpointing(self) -> bool:
+        """Whether some part of the model can recompute its layers."""
+        return bool(_capable(self))
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether layers are recomputed in the backward pass."""
+        return any(module.gradient_checkpointing for module in _capable(self))
+
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: Mapping[str, Any] | None = None
+    ) -> None:
+        """Recompute layers in the backward pass; the mapping goes to ``torch.utils.checkpoint.checkpoint``.
+
+        Raises:
+            ValueError: no part of the model can.
+        """
+        modules = _capable(self)
+        if not modules:
+            raise ValueError(f"{type(self).__name__} does not support gradient checkpointing.")
+        chosen = {"use_reentrant": False, **(gradient_checkpointing_kwargs or {})}
+        for module in modules:
+            module.gradient_checkpointing = True  # type: ignore[assignment]
+            module.gradient_checkpointing_options = chosen  # type: ignore[assignment]
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations again."""
+        for module in _capable(self):
+            module.gradient_checkpointing = False  # type: ignore[assignment]
 
 
 def _capable(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if hasattr(module, "gradient_checkpointing")]
-
-
-def enable(model: nn.Module, options: Mapping[str, Any] | None) -> None:
-    """Switch on; ``options`` go to ``torch.utils.checkpoint.checkpoint``. ValueError if no part can."""
-    modules = _capable(model)
-    if not modules:
-        raise ValueError(f"{type(model).__name__} does not support gradient checkpointing.")
-    chosen = {"use_reentrant": False, **(options or {})}
-    for module in modules:
-        module.gradient_checkpointing = True  # type: ignore[assignment]
-        module.gradient_checkpointing_options = chosen  # type: ignore[assignment]
-
-
-def disable(model: nn.Module) -> None:
-    """Switch off."""
-    for module in _capable(model):
-        module.gradient_checkpointing = False  # type: ignore[assignment]
-
-
-def is_enabled(model: nn.Module) -> bool:
-    """Whether any part is switched on."""
-    return any(module.gradient_checkpointing for module in _capable(model))
 
 
 def run_layer(stack: nn.Module, layer: Callable[..., Any], *args: Any) -> Any:

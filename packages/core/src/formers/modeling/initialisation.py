@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from .base import PreTrainedModel
 
-__all__ = ["default_init_weights", "initialise_all", "initialise_missing", "owners"]
+__all__ = [
+    "default_init_weights",
+    "initialise_all",
+    "initialise_missing",
+    "normal",
+    "owners",
+    "truncated_normal",
+]
 
 
-def default_init_weights(module: nn.Module, std: float) -> None:
-    """Normal weights with the given standard deviation, zero biases, unit norms.
+def normal(tensor: Tensor, std: float) -> None:
+    """Fill with draws from a normal distribution around 0."""
+    with torch.no_grad():
+        tensor.normal_(0.0, std)
+
+
+# A normal distribution loses part of its standard deviation when it is cut at two of them on either side.
+_LEFT_AT_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))  # 0.880
+
+
+def truncated_normal(tensor: Tensor, std: float) -> None:
+    """Fill with draws from a normal distribution around 0 that is cut at twice its uncut standard deviation.
+
+    ``std`` is that of the draws, so none is larger than 2.27 times ``std``. What falls outside is drawn again, which
+    takes a fifth of the time of :func:`torch.nn.init.trunc_normal_`.
+    """
+    if tensor.is_meta:
+        return
+    uncut = std / _LEFT_AT_TWO
+    with torch.no_grad():
+        tensor.normal_(0.0, uncut)
+        outside = (tensor.abs() > 2 * uncut).nonzero()
+        while len(outside):
+            drawn = tensor.new_empty(len(outside)).normal_(0.0, uncut)
+            tensor[outside.unbind(1)] = drawn
+            outside = outside[drawn.abs() > 2 * uncut]
+
+
+def default_init_weights(
+    module: nn.Module, std: float, draw: Callable[[Tensor, float], object] = normal
+) -> None:
+    """Random weights with the given standard deviation, zero biases, unit norms.
 
     The padding row of an embedding is zero. Modules of other kinds keep what their constructor gave them.
+
+    Args:
+        module: initialised in place, without its children.
+        std: standard deviation of the weights of linear maps, convolutions and embeddings.
+        draw: fills a tensor, called as ``draw(tensor, std)``.
     """
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
-        nn.init.normal_(module.weight, mean=0.0, std=std)
+        draw(module.weight, std)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif isinstance(module, nn.Embedding):
-        nn.init.normal_(module.weight, mean=0.0, std=std)
+        draw(module.weight, std)
         if module.padding_idx is not None:
             with torch.no_grad():
                 module.weight[module.padding_idx].zero_()

@@ -20,6 +20,7 @@ from formers.files.resolve import Source, resolve_file, resolve_folder
 
 from . import tying
 from .arguments import LoadRequest, parse_dtype
+from .companions import companion_names, read_companions
 from .construction import building_on_meta
 from .initialisation import initialise_missing
 
@@ -79,7 +80,9 @@ def _load_folder(request: LoadRequest, folder: Folder) -> PreTrainedModel:
     else:
         files = locate(folder, variant=request.variant, use_safetensors=request.use_safetensors)
         tensors = open_checkpoint(folder, files, request.reading)
-    return _assemble(request, config, arguments, tensors)
+    model = _assemble(request, config, arguments, tensors)
+    read_companions(model, folder)
+    return model
 
 
 def _load_file(request: LoadRequest, source: Source) -> PreTrainedModel:
@@ -101,7 +104,7 @@ def _load_located(
 
 def _download(request: LoadRequest, source: Source) -> Folder:
     """The snapshot folder of a hub repository, with its configuration and the weights that loading will choose."""
-    folder = resolve_folder(source, [CONFIG_NAME])
+    folder = resolve_folder(source, [CONFIG_NAME, *companion_names(request.model_class)])
     if request.state_dict is not None:
         return folder
     for name in candidates(variant=request.variant, use_safetensors=request.use_safetensors):

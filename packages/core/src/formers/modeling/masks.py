@@ -1,15 +1,20 @@
 """Masks as tensors, in the forms that callers of transformers' module utilities expect.
 
-The models of this project use :class:`formers.layout.Layout` instead; these helpers serve code that was written
-against the older interface.
+The models of this project use :class:`formers.layout.Layout` instead; but for head masks, these helpers serve code
+that was written against the older interface.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
-__all__ = ["extended_attention_mask", "head_mask_per_layer", "invert_attention_mask"]
+if TYPE_CHECKING:
+    from .base import PreTrainedModel
+
+__all__ = ["checked_head_mask", "extended_attention_mask", "head_mask_per_layer", "invert_attention_mask"]
 
 
 def invert_attention_mask(mask: Tensor, dtype: torch.dtype) -> Tensor:
@@ -63,3 +68,22 @@ def head_mask_per_layer(
         )
     head_mask = head_mask.to(dtype)
     return head_mask.unsqueeze(-1) if chunked else head_mask
+
+
+def checked_head_mask(model: PreTrainedModel, head_mask: Tensor) -> Tensor:
+    """[heads] or [layers, heads] as [layers, 1, heads, 1, 1].
+
+    Raises:
+        ValueError: another shape, or heads of the model have been pruned.
+    """
+    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    if head_mask.shape not in ((heads,), (layers, heads)):
+        raise ValueError(
+            f"head_mask has shape {tuple(head_mask.shape)}; expected [heads] = ({heads},) or "
+            f"[layers, heads] = ({layers}, {heads})."
+        )
+    if model.config.pruned_heads:
+        raise ValueError("head_mask cannot be used after prune_heads(); prune the masked heads as well.")
+    masks = model.get_head_mask(head_mask, layers)
+    assert isinstance(masks, Tensor)
+    return masks

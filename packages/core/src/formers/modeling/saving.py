@@ -14,6 +14,7 @@ from formers.config.reading import CONFIG_NAME
 from formers.files.commit import Commit
 
 from . import tying
+from .companions import companion_texts
 
 if TYPE_CHECKING:
     from formers.config import PreTrainedConfig
@@ -51,6 +52,7 @@ def save(
     """See :meth:`PreTrainedModel.save_pretrained`."""
     config = _saved_config(model)
     text = config.to_json_string()
+    companions = companion_texts(model)
     tensors = model.state_dict() if state_dict is None else state_dict
     with Commit(folder) as commit:
         write_checkpoint(
@@ -65,6 +67,8 @@ def save(
         )
         if save_config:
             commit.write_text(CONFIG_NAME, text)
+            for name, companion in companions.items():
+                commit.write_text(name, companion)
 
 
 def _saved_config(model: PreTrainedModel) -> PreTrainedConfig:

@@ -86,3 +86,7 @@ class ModuleUtilsMixin(nn.Module):
         return masks.head_mask_per_layer(
             head_mask, num_hidden_layers, self.dtype, chunked=is_attention_chunked
         )
+
+    def _returns_output(self, return_dict: bool | None) -> bool:
+        """Whether ``forward`` returns an output object rather than a tuple, given its argument."""
+        return self.config.use_return_dict if return_dict is None else return_dict

@@ -25,6 +25,8 @@ __all__ = ["BUILTIN", "Hooks", "add_plugin", "call", "hooks_of", "refresh_plugin
 BUILTIN = {
     "formers_checkpoint_formats": "formers.checkpoint.formats:builtin",
     "formers_attention_implementations": "formers.attention.builtin:implementations",
+    "formers_tokenizer_converters": "formers.tokenization.converters:builtin",
+    "formers_generation_strategies": "formers.generation.strategies.choice:builtin",
 }
 """The core's own implementations, imported when their hook is first called."""
 

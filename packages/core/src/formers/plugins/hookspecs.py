@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from formers.attention.contract import AttentionImplementation
     from formers.checkpoint.formats import CheckpointFormat
+    from formers.generation.strategies.base import Strategy
+    from formers.tokenization.converters import TokenizerConverter
 
 __all__ = ["PROJECT", "hookimpl"]
 
@@ -29,5 +31,15 @@ def formers_checkpoint_formats() -> Sequence[CheckpointFormat]:  # type: ignore[
 
 
 @hookspec
+def formers_tokenizer_converters() -> Sequence[TokenizerConverter]:  # type: ignore[empty-body]
+    """Ways of making a tokenizer from the vocabulary files of older folders."""
+
+
+@hookspec
 def formers_attention_implementations() -> Sequence[AttentionImplementation]:  # type: ignore[empty-body]
     """Attention implementations that belong to no single architecture."""
+
+
+@hookspec
+def formers_generation_strategies() -> Sequence[Strategy]:  # type: ignore[empty-body]
+    """Ways of choosing tokens in ``generate``."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import Any, Never, NoReturn
 
-__all__ = ["API_VERSION", "Architecture"]
+__all__ = ["API_VERSION", "Architecture", "is_reference"]
 
 API_VERSION = (1, 0)
 """Version of the plugin interface. A manifest with the same major and no greater minor is accepted."""
@@ -186,11 +186,17 @@ def _version(value: object) -> str:
     return ".".join(parts)
 
 
+def is_reference(value: object) -> bool:
+    """Whether a value has the form ``"package.module:Name"``."""
+    if not isinstance(value, str):
+        return False
+    module, colon, name = value.partition(":")
+    return bool(colon) and all(part.isidentifier() for part in (*module.split("."), *name.split(".")))
+
+
 def _reference(field: str, value: object) -> str:
-    if isinstance(value, str):
-        module, colon, name = value.partition(":")
-        if colon and all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-            return value
+    if isinstance(value, str) and is_reference(value):
+        return value
     _refuse(field, value, "a reference 'package.module:Name'")
 
 

@@ -27,7 +27,7 @@ from .session import Session, check_classes, checked_config_class
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .discovery import Found
 
@@ -47,6 +47,7 @@ __all__ = [
     "register",
     "register_class",
     "register_config",
+    "register_roles",
     "registered_classes",
     "resolve_reference",
     "temporary_registrations",
@@ -217,16 +218,25 @@ class Registry:
             PluginConflictError: it has a class for that configuration already, and ``exist_ok`` is False.
             ConfigValidationError: an argument is not a class, or a class has another ``config_class``.
         """
+        self.register_roles({auto_name: classes}, config_class, exist_ok)
+
+    def register_roles(
+        self, roles: Mapping[str, type | tuple[type, ...]], config_class: type, exist_ok: bool = False
+    ) -> None:
+        """``register_class`` for several roles at once: all of them, or, if one is refused, none."""
         model_type = checked_config_class(config_class, "config_class")
-        classes = classes if isinstance(classes, tuple) else (classes,)
-        check_classes(auto_name, config_class, classes)
-        if not exist_ok and self._has_class(auto_name, config_class):
-            raise PluginConflictError(
-                f"{auto_name} already has a class for {config_class.__name__} (model type {model_type!r}). "
-                "Pass exist_ok=True to replace it in this process."
-            )
+        by_role = {role: one if isinstance(one, tuple) else (one,) for role, one in roles.items()}
+        for role, classes in by_role.items():
+            check_classes(role, config_class, classes)
         with self._lock:
-            self._session.classes.setdefault(auto_name, {})[config_class] = classes
+            for role in by_role:
+                if not exist_ok and self._has_class(role, config_class):
+                    raise PluginConflictError(
+                        f"{role} already has a class for {config_class.__name__} (model type {model_type!r}). "
+                        "Pass exist_ok=True to replace it in this process."
+                    )
+            for role, classes in by_role.items():
+                self._session.classes.setdefault(role, {})[config_class] = classes
 
     @contextmanager
     def temporary_registrations(self) -> Iterator[None]:
@@ -300,5 +310,6 @@ attribution = _registry.attribution
 register = _registry.register
 register_config = _registry.register_config
 register_class = _registry.register_class
+register_roles = _registry.register_roles
 temporary_registrations = _registry.temporary_registrations
 refresh = _registry.refresh

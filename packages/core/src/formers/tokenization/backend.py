@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenizers import AddedToken, Encoding, Tokenizer
 
-from formers.errors import LoadError
-from formers.tokenization import inputs, limits, pipeline
+from formers.errors import LoadError, TextInputError, shorten
+from formers.tokenization import inputs, limits, pipeline, rows, training
 from formers.tokenization.base import PreTrainedTokenizerBase
 from formers.tokenization.batch import BatchEncoding
+from formers.tokenization.boundaries import BOUNDARIES, Boundary, change_boundaries, with_template
 from formers.tokenization.calling import Columns
 from formers.tokenization.decoding import explain_ids
+from formers.tokenization.special import check_tokens
 from formers.tokenization.template import Template
 
 if TYPE_CHECKING:
@@ -35,8 +37,8 @@ class TokenizersBackend(PreTrainedTokenizerBase):
         tokenizer_file: a ``tokenizer.json`` to read it from.
         added_tokens_decoder: id to token, of tokens to be added where the pipeline lacks them.
         settings: as in ``PreTrainedTokenizerBase``, and the options of the pipeline (``do_lower_case``,
-            ``strip_accents``, ``tokenize_chinese_chars``, ``clean_text``, ``add_prefix_space``): None leaves the
-            pipeline as it is.
+            ``strip_accents``, ``tokenize_chinese_chars``, ``clean_text``, ``add_prefix_space``,
+            ``add_bos_token``, ``add_eos_token``): None leaves the pipeline as it is.
 
     Raises:
         LoadError: neither a pipeline nor a file is given.
@@ -45,6 +47,8 @@ class TokenizersBackend(PreTrainedTokenizerBase):
 
     vocab_files_names: ClassVar[dict[str, str]] = {"tokenizer_file": "tokenizer.json"}
     is_fast: ClassVar[bool] = True
+    add_prefix_space: bool = False
+    add_bos_token, add_eos_token = Boundary(), Boundary()
 
     def __init__(
         self,
@@ -63,8 +67,11 @@ class TokenizersBackend(PreTrainedTokenizerBase):
         if backend is None:
             assert tokenizer_file is not None
             backend = pipeline.read_backend(tokenizer_file)
-        self._tokenizer = backend
+        if not isinstance(backend, Tokenizer):
+            raise TextInputError(f"tokenizer_object={shorten(backend)}: expected a tokenizers.Tokenizer")
+        self._tokenizer = with_template(backend)
         self._lock = threading.Lock()
+        self._wants_alignment = getattr(backend.model, "dropout", None) is not None
         self._stored = (backend.truncation, backend.padding)  # what the file says, for saving it again
         if settings.get("pad_token") is None and backend.padding is not None:
             settings["pad_token"] = backend.padding["pad_token"]
@@ -76,11 +83,21 @@ class TokenizersBackend(PreTrainedTokenizerBase):
         backend.no_truncation()
         backend.no_padding()
         self._add_known(added_tokens_decoder or {})
+        change_boundaries(
+            self, {name: settings[name] for name in BOUNDARIES if settings.get(name) is not None}
+        )
+
+    train_new_from_iterator = training.train_new_from_iterator
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
         """The pipeline. Changes to its stages take effect at once."""
         return self._tokenizer
+
+    @property
+    def decoder(self) -> Any:
+        """The pipeline's last stage, which joins tokens to text; None if it has none."""
+        return self._tokenizer.decoder
 
     @property
     def vocab_size(self) -> int:
@@ -117,8 +134,9 @@ class TokenizersBackend(PreTrainedTokenizerBase):
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Tokens joined to one text, as the pipeline's decoder does."""
+        check_tokens("tokens", tokens)
         decoder = self._tokenizer.decoder
-        return " ".join(tokens) if decoder is None else decoder.decode(tokens)
+        return " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
 
     def vocabulary_files(self) -> dict[str, str | bytes]:
         """The files in which the library keeps the model's vocabulary by itself."""
@@ -157,20 +175,17 @@ class TokenizersBackend(PreTrainedTokenizerBase):
     def _set_limits(
         self, truncation: limits.Truncation | None, padding: limits.Padding | None, split_special: bool
     ) -> None:
-        """Set the pipeline for the next text. Only changes cost anything; the caller holds the lock."""
+        """Set the pipeline for the next texts; the caller holds the lock."""
         backend = self._tokenizer
-        if backend.truncation != truncation:
-            if truncation is None:
-                backend.no_truncation()
-            else:
-                backend.enable_truncation(**truncation)
-        if backend.padding != padding:
-            if padding is None:
-                backend.no_padding()
-            else:
-                backend.enable_padding(**padding)
-        if backend.encode_special_tokens != split_special:
-            backend.encode_special_tokens = split_special
+        if truncation is None:
+            backend.no_truncation()
+        else:
+            backend.enable_truncation(**truncation)
+        if padding is None:
+            backend.no_padding()
+        else:
+            backend.enable_padding(**padding)
+        backend.encode_special_tokens = split_special
 
     def _encode(
         self,
@@ -184,30 +199,62 @@ class TokenizersBackend(PreTrainedTokenizerBase):
         split_special_tokens: bool,
         flat: bool,
     ) -> BatchEncoding:
-        backend = self._tokenizer
-        batch: Any = None
-        if type(text) is not str or words:
-            batch = inputs.as_batch(text, text_pair) if inputs.is_batch(text, words) else None
+        batch: Any
+        single = (type(text) is str and not words) or not inputs.is_batch(text, words)
+        if single:
+            batch = (text if text_pair is None else (text, text_pair),)
+        else:
+            batch = inputs.as_batch(text, text_pair)
         if truncation is not None:
-            pair = text_pair is not None or (bool(batch) and inputs.is_pair(batch[0], words))
-            special = backend.num_special_tokens_to_add(pair) if add_special_tokens else 0
+            pair = text_pair is not None or (not single and bool(batch) and inputs.is_pair(batch[0], words))
+            special = self._tokenizer.num_special_tokens_to_add(pair) if add_special_tokens else 0
             limits.check_room(truncation, special)
+        # Without alignment the library is faster, but it mistakes the type ids of overflowing pieces.
+        aligned = (
+            words or self._wants_alignment or columns.aligned or columns.offset_mapping or columns.overflow
+        )
+        arguments = (batch, words, add_special_tokens, truncation, padding, split_special_tokens)
         try:
-            with self._lock:
-                self._set_limits(truncation, padding, split_special_tokens)
-                if batch is None:
-                    encodings = [backend.encode(text, text_pair, words, add_special_tokens)]
-                else:
-                    encodings = backend.encode_batch(batch, words, add_special_tokens)
+            encodings = self._run(aligned, *arguments)
         except TypeError as error:
-            if batch is None:
+            if single:
                 inputs.explain_single(text, text_pair, words, error)
             inputs.explain(batch, words, error)
         except BaseException as error:
             raise pipeline.as_readable(error, "text") from error
-        if batch is None and flat and not columns.overflow:
-            return BatchEncoding(_row(encodings[0], columns), encodings)
-        return _batch(encodings, columns)
+        if columns.overflow:
+            encodings, samples = rows.pieces(encodings)
+            return BatchEncoding(
+                {**rows.fields(encodings, columns), "overflow_to_sample_mapping": samples}, encodings
+            )
+        if single and flat:
+            data = rows.fields_of_one(encodings[0], columns)
+            ids = [data["input_ids"]]
+        else:
+            data = rows.fields(encodings, columns)
+            ids = data["input_ids"]
+        return BatchEncoding(data, encodings if aligned else rows.Alignment(self._align, arguments, ids))
+
+    def _run(
+        self,
+        aligned: bool,
+        batch: Any,
+        words: bool,
+        add_special_tokens: bool,
+        truncation: limits.Truncation | None,
+        padding: limits.Padding | None,
+        split_special_tokens: bool,
+    ) -> list[Encoding]:
+        """One call of the library; ``aligned`` keeps which words and characters each token is from."""
+        backend = self._tokenizer
+        encode = backend.encode_batch if aligned else backend.encode_batch_fast
+        with self._lock:
+            self._set_limits(truncation, padding, split_special_tokens)
+            return encode(batch, words, add_special_tokens)
+
+    def _align(self, *arguments: Any) -> list[Encoding]:
+        self._wants_alignment = True  # who asks once asks again: from now on it is kept at once
+        return self._run(True, *arguments)
 
     def _decode(self, ids: list[int], skip_special_tokens: bool) -> str:
         try:
@@ -217,17 +264,29 @@ class TokenizersBackend(PreTrainedTokenizerBase):
         except BaseException as error:
             raise pipeline.as_readable(error, "token ids") from error
 
+    def _decode_batch(self, rows: list[list[int]], skip_special_tokens: bool) -> list[str]:
+        try:
+            return self._tokenizer.decode_batch(rows, skip_special_tokens)
+        except (TypeError, OverflowError):
+            return super()._decode_batch(rows, skip_special_tokens)  # the row with the odd id says so
+        except BaseException as error:
+            raise pipeline.as_readable(error, "token ids") from error
+
     def _token_id(self, token: str) -> int | None:
-        return self._tokenizer.token_to_id(token)
+        try:
+            return self._tokenizer.token_to_id(token)
+        except UnicodeEncodeError:  # a lone surrogate, which no vocabulary holds
+            return None
 
     def _id_token(self, token_id: int) -> str | None:
         return self._tokenizer.id_to_token(token_id)
 
     def _add_tokens(self, tokens: list[AddedToken]) -> int:
-        if not tokens:
-            return 0
+        backend = self._tokenizer
+        lost = pipeline.vanishing(tokens, pipeline.normalise_with(backend))
+        if lost is not None:
+            raise TextInputError(lost)
         with self._lock:
-            backend = self._tokenizer
             return sum(
                 backend.add_special_tokens(list(group)) if is_special else backend.add_tokens(list(group))
                 for is_special, group in groupby(tokens, key=lambda token: token.special)
@@ -240,42 +299,3 @@ class TokenizersBackend(PreTrainedTokenizerBase):
             text = self._tokenizer.to_str(pretty=True)
             self._set_limits(None, None, False)
         return self.vocab_files_names["tokenizer_file"], text
-
-
-def _row(encoding: Encoding, columns: Columns) -> dict[str, Any]:
-    """The fields of one row."""
-    data: dict[str, Any] = {"input_ids": encoding.ids}
-    if columns.token_type_ids:
-        data["token_type_ids"] = encoding.type_ids
-    if columns.attention_mask:
-        data["attention_mask"] = encoding.attention_mask
-    if columns.special_tokens_mask:
-        data["special_tokens_mask"] = encoding.special_tokens_mask
-    if columns.offset_mapping:
-        data["offset_mapping"] = encoding.offsets
-    if columns.length:
-        data["length"] = [len(data["input_ids"])]
-    return data
-
-
-def _batch(encodings: list[Encoding], columns: Columns) -> BatchEncoding:
-    """The fields of many rows; the pieces of a cut text are rows of their own if that is asked for."""
-    samples: list[int] = []
-    if columns.overflow:
-        pieces = [(e, sample) for sample, first in enumerate(encodings) for e in (first, *first.overflowing)]
-        encodings = [piece for piece, _ in pieces]
-        samples = [sample for _, sample in pieces]
-    data: dict[str, Any] = {"input_ids": [e.ids for e in encodings]}
-    if columns.token_type_ids:
-        data["token_type_ids"] = [e.type_ids for e in encodings]
-    if columns.attention_mask:
-        data["attention_mask"] = [e.attention_mask for e in encodings]
-    if columns.special_tokens_mask:
-        data["special_tokens_mask"] = [e.special_tokens_mask for e in encodings]
-    if columns.offset_mapping:
-        data["offset_mapping"] = [e.offsets for e in encodings]
-    if columns.length:
-        data["length"] = [len(e.ids) for e in encodings]
-    if columns.overflow:
-        data["overflow_to_sample_mapping"] = samples
-    return BatchEncoding(data, encodings)

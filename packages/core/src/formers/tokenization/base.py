@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken
 
-from formers.errors import CorruptFileError, TextInputError, TokenizerWarning, shorten, warn
-from formers.tokenization import calling, converting, decoding, limits, loading, padding, saving
+from formers.errors import TextInputError, TokenizerWarning, warn
+from formers.files.push import PushToHubMixin
+from formers.tokenization import (
+    adding,
+    calling,
+    converting,
+    decoding,
+    limits,
+    loading,
+    padding,
+    preparing,
+    saving,
+)
 from formers.tokenization.batch import BatchEncoding
 from formers.tokenization.calling import Columns
+from formers.tokenization.chat import methods as chat
+from formers.tokenization.chat.budget import Budget
+from formers.tokenization.chat.templates import ChatTemplate
 from formers.tokenization.inputs import Texts
 from formers.tokenization.special import (
     EXTRA,
@@ -21,13 +35,12 @@ from formers.tokenization.special import (
     SpecialTokenId,
     SpecialTokens,
     revive,
-    special,
 )
 
 __all__ = ["PreTrainedTokenizerBase"]
 
 
-class PreTrainedTokenizerBase(ABC):
+class PreTrainedTokenizerBase(PushToHubMixin, ABC):
     """Text to token ids and back, with padding, truncation, special tokens, and files that hold all of it.
 
     Subclasses choose what makes the tokens: ``TokenizersBackend`` (the ``tokenizers`` library) or
@@ -36,8 +49,8 @@ class PreTrainedTokenizerBase(ABC):
     Args:
         settings: the special tokens (``pad_token=...``), ``extra_special_tokens``, ``model_max_length`` (tokens),
             ``padding_side`` and ``truncation_side`` ("left" or "right"), ``model_input_names``,
-            ``pad_token_type_id``, ``clean_up_tokenization_spaces``, ``split_special_tokens``. Others are
-            kept in ``init_kwargs`` and saved again.
+            ``pad_token_type_id``, ``clean_up_tokenization_spaces``, ``split_special_tokens``, ``chat_template``,
+            ``chat_control_tokens``. Others are kept in ``init_kwargs`` and saved again.
 
     Raises:
         TextInputError: a setting has a wrong type, or lies outside its range.
@@ -51,6 +64,13 @@ class PreTrainedTokenizerBase(ABC):
     is_fast: ClassVar[bool] = False
     slow_tokenizer_class: ClassVar[type[PreTrainedTokenizerBase] | None] = None
     SPECIAL_TOKENS_ATTRIBUTES: ClassVar[tuple[str, ...]] = NAMES
+    chat_template = ChatTemplate()
+    chat_control_tokens: Sequence[str] | None = None
+    """Tokens that ``apply_chat_template(sanitize_control_tokens=True)`` keeps users from writing."""
+    chat_template_budget: Budget = Budget()
+    """What a template may cost; raise it for templates that you trust."""
+    _kind: ClassVar[str] = "tokenizer"
+    _auto_class: ClassVar[str | None] = None
 
     bos_token, bos_token_id = SpecialToken(), SpecialTokenId()
     eos_token, eos_token_id = SpecialToken(), SpecialTokenId()
@@ -75,6 +95,9 @@ class PreTrainedTokenizerBase(ABC):
         self.model_input_names = list(settings.pop("model_input_names", type(self).model_input_names))
         self.clean_up_tokenization_spaces: bool = bool(settings.pop("clean_up_tokenization_spaces", False))
         self.split_special_tokens: bool = bool(settings.pop("split_special_tokens", False))
+        if settings.get("chat_template") is not None:
+            self.chat_template = settings["chat_template"]
+        self.chat_control_tokens = settings.get("chat_control_tokens")
         self._notices: set[str] = set()
         self._special = SpecialTokens()
         for name in NAMES:
@@ -151,6 +174,16 @@ class PreTrainedTokenizerBase(ABC):
     def _decode(self, ids: list[int], skip_special_tokens: bool) -> str:
         """The text of a row."""
 
+    def _decode_batch(self, rows: list[list[int]], skip_special_tokens: bool) -> list[str]:
+        """The text of each row."""
+        texts: list[str] = []
+        for index, row in enumerate(rows):
+            try:
+                texts.append(self._decode(row, skip_special_tokens))
+            except TextInputError as error:
+                raise TextInputError(f"row {index}: {error}") from error
+        return texts
+
     @abstractmethod
     def _token_id(self, token: str) -> int | None:
         """The id of a token; None if there is no such token."""
@@ -178,6 +211,9 @@ class PreTrainedTokenizerBase(ABC):
     encode_plus = calling.encode_plus
     batch_encode_plus = calling.batch_encode_plus
     tokenize = calling.tokenize
+    apply_chat_template = chat.apply_chat_template
+    get_chat_template = chat.get_chat_template
+    encode_message_with_chat_template = chat.encode_message_with_chat_template
     pad = padding.pad
     decode = decoding.decode
     batch_decode = decoding.batch_decode
@@ -187,11 +223,24 @@ class PreTrainedTokenizerBase(ABC):
     get_special_tokens_mask = converting.get_special_tokens_mask
     save_pretrained = saving.save_pretrained
     save_vocabulary = saving.save_vocabulary
-    push_to_hub = saving.push_to_hub
+    add_tokens = adding.add_tokens
+    add_special_tokens = adding.add_special_tokens
+    _add_known = adding.add_known
+    prepare_for_model = preparing.prepare_for_model
+    truncate_sequences = preparing.truncate_sequences
 
     @classmethod
     def from_pretrained(
-        cls, pretrained_model_name_or_path: str | os.PathLike[str], *init_inputs: Any, **kwargs: Any
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *init_inputs: Any,
+        cache_dir: str | os.PathLike[str] | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+        revision: str = "main",
+        trust_remote_code: bool = False,
+        **kwargs: Any,
     ) -> Self:
         """Load a tokenizer that was saved.
 
@@ -199,14 +248,32 @@ class PreTrainedTokenizerBase(ABC):
             pretrained_model_name_or_path: a folder, the id of a repository on the hub, or the file of a
                 tokenizer that needs exactly one.
             init_inputs: further positional arguments of the class.
-            kwargs: where to look (``cache_dir``, ``force_download``, ``local_files_only``, ``revision``,
-                ``subfolder``, ``token``), and settings that override the loaded ones.
+            cache_dir: where downloads are kept; by default the hub's own cache.
+            force_download: download again what is in the cache.
+            local_files_only: use the cache alone.
+            token: access token; True or None for the stored one.
+            revision: branch, tag or commit of the repository.
+            trust_remote_code: accepted; no code of a folder is ever run.
+            kwargs: ``subfolder``; ``verify``, True to check the fingerprint that the files carry, or the
+                fingerprint itself; and settings that override the loaded ones.
 
         Raises:
             LoadError: the files are missing; the message says which were looked for.
-            CorruptFileError: a file is not what its name promises.
+            CorruptFileError: a file is not what its name promises, or ids differ from what ``verify`` says.
         """
-        return loading.from_pretrained(cls, pretrained_model_name_or_path, init_inputs, kwargs)
+        where = {
+            "cache_dir": cache_dir,
+            "force_download": force_download,
+            "local_files_only": local_files_only,
+            "token": token,
+            "revision": revision,
+        }
+        return loading.from_pretrained(cls, pretrained_model_name_or_path, init_inputs, {**where, **kwargs})
+
+    @classmethod
+    def register_for_auto_class(cls, auto_class: str | type = "AutoTokenizer") -> None:
+        """Remember the Auto class of a tokenizer of your own; a plugin or ``AutoTokenizer.register`` provides it."""
+        cls._auto_class = auto_class if isinstance(auto_class, str) else auto_class.__name__
 
     # Vocabulary and special tokens.
 
@@ -262,80 +329,6 @@ class PreTrainedTokenizerBase(ABC):
     def all_special_ids(self) -> list[int]:
         """The ids of ``all_special_tokens``."""
         return self.convert_tokens_to_ids(self.all_special_tokens)
-
-    def add_tokens(
-        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
-    ) -> int:
-        """Add tokens, which text is split at before anything else; return how many were new.
-
-        A model's embeddings must grow with it: ``model.resize_token_embeddings(len(tokenizer))``.
-
-        Args:
-            new_tokens: texts, or ``AddedToken`` objects, which say how they match.
-            special_tokens: they are skipped by ``decode(skip_special_tokens=True)``, and never normalised.
-        """
-        tokens = [new_tokens] if isinstance(new_tokens, (str, AddedToken)) else list(new_tokens)
-        for index, token in enumerate(tokens):
-            if not isinstance(token, (str, AddedToken)):
-                raise TextInputError(
-                    f"new_tokens[{index}]={shorten(token)}: expected a string or an AddedToken"
-                )
-        if special_tokens:
-            return self._add_tokens(special(tokens))
-        return self._add_tokens([AddedToken(t) if isinstance(t, str) else t for t in tokens if str(t)])
-
-    def add_special_tokens(
-        self,
-        special_tokens_dict: Mapping[str, Any],
-        replace_extra_special_tokens: bool = True,
-        replace_additional_special_tokens: bool | None = None,
-    ) -> int:
-        """Give tokens the role of special tokens, and add those that are not in the vocabulary.
-
-        Args:
-            special_tokens_dict: role to token, as in ``{"pad_token": "[PAD]"}``; ``extra_special_tokens`` (or
-                ``additional_special_tokens``) takes a list.
-            replace_extra_special_tokens: forget the earlier ones of that list; they stay in the vocabulary.
-            replace_additional_special_tokens: the older name of the same.
-
-        Returns:
-            How many tokens were new.
-        """
-        replace = replace_additional_special_tokens
-        replace = replace_extra_special_tokens if replace is None else replace
-        wanted: list[str | AddedToken] = []
-        for role, token in special_tokens_dict.items():
-            if role in EXTRA:
-                self._special.assign_extra(token, replace=replace)
-                wanted.extend(self._special.extra)
-            elif role in self._special.named:
-                if not isinstance(token, (str, AddedToken)):
-                    raise TextInputError(f"{role}={shorten(token)}: expected a string or an AddedToken")
-                self._special.assign(role, token)
-                wanted.append(token)
-            else:
-                roles = ", ".join((*self._special.named, EXTRA[0]))
-                raise TextInputError(
-                    f"{shorten(role)} is not the role of a special token; expected one of {roles}"
-                )
-        return self._add_tokens(special(wanted)) if wanted else 0
-
-    def _add_known(self, added: Mapping[Any, Any]) -> None:
-        """At construction: the tokens that a file lists with their ids, then the special ones, where missing."""
-        listed = {int(token_id): revive(token) for token_id, token in added.items()}
-        present = self.added_tokens_decoder
-        known = {token.content for token in present.values()}
-        missing = {i: token for i, token in sorted(listed.items()) if str(token) not in known}
-        self._add_tokens([AddedToken(t) if isinstance(t, str) else t for t in missing.values()])
-        for token_id, token in missing.items():
-            actual = self._token_id(str(token))
-            if actual != token_id:
-                raise CorruptFileError(
-                    f"added token {shorten(str(token))}: the files say id {token_id}, but after the tokens before "
-                    f"it, it has id {actual}; the vocabulary and the added tokens do not belong together"
-                )
-        known.update(str(token) for token in missing.values())
-        self._add_tokens(special(token for token in self._special.tokens() if str(token) not in known))
 
     # The rest.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from formers.errors import TextInputError, shorten
@@ -41,7 +41,7 @@ class BatchEncoding(UserDict[str, Any]):
 
     Args:
         data: the fields.
-        encoding: the encodings of the rows.
+        encoding: the encodings of the rows, or a function that gives them where they are asked for.
         tensor_type: "pt" or "np" turns the fields into tensors.
         prepend_batch_axis: make each field a batch of one.
         n_sequences: texts in a row, 1 or 2; known from the encodings where there are any.
@@ -50,16 +50,16 @@ class BatchEncoding(UserDict[str, Any]):
     def __init__(
         self,
         data: Mapping[str, Any] | None = None,
-        encoding: Encoding | Sequence[Encoding] | None = None,
+        encoding: Encoding | Sequence[Encoding] | Callable[[], list[Encoding]] | None = None,
         tensor_type: str | None = None,
         prepend_batch_axis: bool = False,
         n_sequences: int | None = None,
     ) -> None:
         self.data = {} if data is None else dict(data)
-        self._encodings: list[Encoding] | None = None
+        self._encodings: list[Encoding] | Callable[[], list[Encoding]] | None = None
         if encoding is not None:
-            many = type(encoding) is list or isinstance(encoding, Sequence)
-            self._encodings = list(encoding) if many else [encoding]  # type: ignore[arg-type, list-item]
+            many = callable(encoding) or isinstance(encoding, Sequence)
+            self._encodings = encoding if many else [encoding]  # type: ignore[assignment, list-item]
         self._n_sequences = n_sequences
         if tensor_type is not None:
             self.convert_to_tensors(tensor_type, prepend_batch_axis)
@@ -67,13 +67,15 @@ class BatchEncoding(UserDict[str, Any]):
     @property
     def n_sequences(self) -> int | None:
         """Texts in a row: 1, or 2 for pairs; None if that is not known."""
-        if self._n_sequences is None and self._encodings:
-            self._n_sequences = self._encodings[0].n_sequences
+        if self._n_sequences is None and self.encodings:
+            self._n_sequences = self.encodings[0].n_sequences
         return self._n_sequences
 
     @property
     def encodings(self) -> list[Encoding] | None:
         """The ``tokenizers.Encoding`` of every row, or None from a tokenizer in Python."""
+        if callable(self._encodings):
+            self._encodings = self._encodings()
         return self._encodings
 
     @property
@@ -82,14 +84,18 @@ class BatchEncoding(UserDict[str, Any]):
         return self._encodings is not None
 
     def __getitem__(self, key: Any) -> Any:
-        """A field by its name, a row's ``Encoding`` by its index, or the encodings of a slice of rows."""
+        """A field by its name, a row's ``Encoding`` by its index, or the encodings of a slice of rows.
+
+        Where there are no encodings, a slice gives these rows of every field.
+        """
         if isinstance(key, str):
             return self.data[key]
-        if isinstance(key, (int, slice)) and self._encodings is not None:
-            return self._encodings[key]
+        if isinstance(key, (int, slice)) and self.encodings is not None:
+            return self.encodings[key]
+        if isinstance(key, slice):
+            return {name: value[key] for name, value in self.data.items()}
         raise KeyError(
-            f"{shorten(key)}: expected the name of a field"
-            + (" or, as there are encodings, the index of a row" if self.is_fast else "")
+            f"{shorten(key)}: expected the name of a field, a slice, or, with encodings, a row's index"
         )
 
     def __getattr__(self, name: str) -> Any:
@@ -101,7 +107,7 @@ class BatchEncoding(UserDict[str, Any]):
             ) from None
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(self.__dict__)
+        return {**self.__dict__, "_encodings": self.encodings}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -185,18 +191,24 @@ class BatchEncoding(UserDict[str, Any]):
         return row.char_to_word(char, sequence_index)
 
     def _row(self, method: str, index: int) -> Encoding:
-        if self._encodings is None:
+        if self.encodings is None:
             raise TextInputError(
                 f"{method}() needs the encodings of a tokenizer backed by the tokenizers library; "
                 "this batch has none"
             )
-        return self._encodings[index]
+        return self.encodings[index]
 
     def _place(self, method: str, first: int, second: int | None) -> tuple[Encoding, int]:
-        return (self._row(method, 0), first) if second is None else (self._row(method, first), second)
+        row, place = (0, first) if second is None else (first, second)
+        if place < 0:
+            raise TextInputError(f"{method}(): index {place}; expected at least 0")
+        return self._row(method, row), place
 
     def _token(self, method: str, first: int, second: int | None) -> tuple[Encoding, int]:
-        row, token = self._place(method, first, second)
+        index, token = (0, first) if second is None else (first, second)
+        row = self._row(method, index)
+        if token < -len(row.ids):
+            raise TextInputError(f"{method}(): index {token}; the row has {len(row.ids)} tokens")
         return row, token if token >= 0 else len(row.ids) + token
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex
 
 from formers.errors import TextInputError, shorten
@@ -16,7 +17,7 @@ __all__ = ["Columns", "batch_encode_plus", "call", "encode", "encode_plus", "tok
 
 
 class Columns(NamedTuple):
-    """The fields that a call returns beside ``input_ids``."""
+    """The fields that a call returns beside ``input_ids``; with ``aligned``, the encodings are sure to be needed."""
 
     token_type_ids: bool
     attention_mask: bool
@@ -24,6 +25,11 @@ class Columns(NamedTuple):
     offset_mapping: bool = False
     length: bool = False
     overflow: bool = False
+    aligned: bool = False
+
+
+_IDS = Columns(False, False)
+_TOKENS = Columns(False, False, aligned=True)
 
 
 def call(
@@ -48,6 +54,7 @@ def call(
     return_offsets_mapping: bool = False,
     return_length: bool = False,
     verbose: bool = True,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
     split_special_tokens: bool | None = None,
 ) -> BatchEncoding:
     """Turn text into the inputs of a model.
@@ -75,12 +82,15 @@ def call(
         return_offsets_mapping: (start, end) of each token in its text, in characters.
         return_length: tokens in each row.
         verbose: warn of rows that are longer than the model can take.
+        tokenizer_kwargs: further arguments of this call by name; they win over those that are given directly.
         split_special_tokens: treat special tokens in the text as ordinary text.
 
     Raises:
         TextInputError: an argument or an item of the input is wrong; the message has its index.
         MissingExtraError: the library for ``return_tensors`` is not installed.
     """
+    if tokenizer_kwargs:
+        return _call_with(self, locals(), tokenizer_kwargs)
     if padding is False and max_length is None and not truncation:
         cut = fill = None
     else:
@@ -107,11 +117,19 @@ def call(
     else:
         raise TextInputError("text=None: expected text, text_target, or both")
     if cut is None and verbose:
-        _notice_length(self, encoded.data["input_ids"])
+        limits.notice_length(self, encoded.data["input_ids"])
     if return_tensors is None:
         return encoded
     tensors = encoded.convert_to_tensors(return_tensors)
     return tensors if len(tensors.data["input_ids"]) else _without_rows(tensors)
+
+
+def _call_with(
+    tokenizer: PreTrainedTokenizerBase, given: Mapping[str, Any], instead: Mapping[str, Any]
+) -> BatchEncoding:
+    """A call with the arguments that were given, save for those in ``instead``."""
+    arguments = {name: value for name, value in given.items() if name not in ("self", "tokenizer_kwargs")}
+    return call(tokenizer, **{**arguments, **instead})
 
 
 def encode(
@@ -128,8 +146,11 @@ def encode(
     **options: Any,
 ) -> Any:
     """The ids alone: ``tokenizer(...)["input_ids"]``, with the same arguments."""
-    options.setdefault("return_token_type_ids", False)
-    options.setdefault("return_attention_mask", False)
+    if not (options or padding or truncation or max_length is not None or return_tensors):
+        row: list[Any] = _plain(self, text, text_pair, add_special_tokens, _IDS).data["input_ids"]
+        limits.notice_length(self, row)
+        return row
+    ids_alone = {"return_token_type_ids": False, "return_attention_mask": False, **options}
     return self(
         text,
         text_pair,
@@ -140,7 +161,7 @@ def encode(
         stride=stride,
         padding_side=padding_side,
         return_tensors=return_tensors,
-        **options,
+        **ids_alone,
     ).data["input_ids"]
 
 
@@ -177,11 +198,22 @@ def tokenize(
         raise TextInputError(
             f"text of type {type(text).__name__}, {shorten(text)}: tokenize() takes one string"
         )
-    encoded = self(text, pair, add_special_tokens=add_special_tokens, **{"verbose": False, **options})
+    if options:
+        encoded = self(text, pair, add_special_tokens=add_special_tokens, **{"verbose": False, **options})
+    else:
+        encoded = _plain(self, text, pair, add_special_tokens, _TOKENS)
     if encoded.is_fast:
         return encoded.tokens()
     ids: list[int] = encoded.data["input_ids"]
     return self.convert_ids_to_tokens(ids)
+
+
+def _plain(
+    self: PreTrainedTokenizerBase, text: Texts, pair: Texts | None, add_special_tokens: bool, columns: Columns
+) -> BatchEncoding:
+    """A call without options."""
+    split = self.split_special_tokens
+    return self._encode(text, pair, False, add_special_tokens, None, None, columns, split, True)
 
 
 def _without_rows(tensors: BatchEncoding) -> BatchEncoding:
@@ -190,16 +222,3 @@ def _without_rows(tensors: BatchEncoding) -> BatchEncoding:
     for name, tensor in tensors.data.items():
         tensors.data[name] = tensor.reshape(shapes.get(name, (0, 0)))
     return tensors
-
-
-def _notice_length(tokenizer: PreTrainedTokenizerBase, ids: list[Any]) -> None:
-    limit = tokenizer.model_max_length
-    if limit > limits.LARGE or not ids:
-        return
-    longest = len(ids) if isinstance(ids[0], int) else max(map(len, ids))
-    if longest > limit:
-        tokenizer.notice(
-            "length",
-            f"a row of {longest} tokens is longer than the {limit} that the model can take. "
-            "Pass truncation=True, or verbose=False if that is what you want.",
-        )

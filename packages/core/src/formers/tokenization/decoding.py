@@ -44,8 +44,8 @@ def decode(
     Raises:
         TextInputError: an item is no id; the message has its index.
     """
-    ids = as_ids(token_ids)
-    if isinstance(ids, list) and ids and isinstance(ids[0], list):
+    ids = token_ids if _is_row(token_ids) else as_ids(token_ids)
+    if isinstance(ids, list) and ids and isinstance(ids[0], (list, tuple)):
         return batch_decode(self, ids, skip_special_tokens, clean_up_tokenization_spaces)
     text = self._decode([ids] if isinstance(ids, int) else ids, skip_special_tokens)
     clean = clean_up_tokenization_spaces
@@ -59,14 +59,31 @@ def batch_decode(
     clean_up_tokenization_spaces: bool | None = None,
 ) -> list[str]:
     """The text of each row, as ``decode``; a flat list of ids is one row."""
-    ids = as_ids(sequences)
-    rows = [ids] if isinstance(ids, int) or (ids and isinstance(ids[0], int)) else ids
-    texts: list[str] = []
-    for index, row in enumerate(rows):
-        if isinstance(row, list) and row and isinstance(row[0], list):
-            raise TextInputError(f"row {index}: {shorten(row)} is a list of rows; expected a list of ids")
-        texts.append(decode(self, row, skip_special_tokens, clean_up_tokenization_spaces))
+    texts = self._decode_batch(_as_rows(sequences), skip_special_tokens)
+    clean = clean_up_tokenization_spaces
+    if self.clean_up_tokenization_spaces if clean is None else clean:
+        return [clean_up(text) for text in texts]
     return texts
+
+
+def _is_row(value: Any) -> bool:
+    """Whether ``value`` looks like a list of ids; its items are checked where they are read."""
+    return type(value) is list and len(value) > 0 and type(value[0]) is int
+
+
+def _as_rows(value: Any) -> list[list[int]]:
+    if isinstance(value, (list, tuple)) and all(map(_is_row, value)):
+        return list(value)
+    ids = as_ids(value)
+    if isinstance(ids, int):
+        return [[ids]]
+    if ids and isinstance(ids[0], int):
+        return [ids]
+    rows = [[row] if isinstance(row, int) else row for row in ids]
+    for index, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)) or (len(row) > 0 and isinstance(row[0], (list, tuple))):
+            raise TextInputError(f"row {index}: {shorten(row)} is not a list of ids")
+    return [list(row) for row in rows]
 
 
 def as_ids(value: Any) -> int | list[Any]:

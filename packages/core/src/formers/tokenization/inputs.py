@@ -7,7 +7,17 @@ from typing import Any, NoReturn
 
 from formers.errors import TextInputError, shorten
 
-__all__ = ["Text", "Texts", "as_batch", "explain", "explain_single", "is_batch", "is_pair", "problem_of"]
+__all__ = [
+    "Text",
+    "Texts",
+    "as_batch",
+    "explain",
+    "explain_single",
+    "is_batch",
+    "is_pair",
+    "problem_of",
+    "text_problem",
+]
 
 Text = str | Sequence[str]
 """One text, or its words where ``is_split_into_words`` is True."""
@@ -41,7 +51,7 @@ def as_batch(text: Any, text_pair: Any) -> list[Any]:
     Raises ``TextInputError`` unless ``text_pair`` is None or a list of the same length.
     """
     if text_pair is None:
-        return list(text) if isinstance(text, tuple) else text
+        return list(text)
     if not isinstance(text_pair, (list, tuple)):
         raise TextInputError(
             f"text_pair of type {type(text_pair).__name__}: text is a batch of {len(text)}, so a list of "
@@ -70,7 +80,7 @@ def explain(items: Sequence[Any], words: bool, cause: BaseException | None = Non
 
 def explain_single(text: Any, text_pair: Any, words: bool, cause: BaseException) -> NoReturn:
     """Raise the error for one text, or one pair, that cannot be tokenized."""
-    check = _words_problem if words else _text_problem
+    check = _words_problem if words else text_problem
     for name, value in (("text", text), ("text_pair", text_pair)):
         problem = None if name == "text_pair" and value is None else check(value)
         if problem is not None:
@@ -80,11 +90,11 @@ def explain_single(text: Any, text_pair: Any, words: bool, cause: BaseException)
 
 def problem_of(text: Any, words: bool) -> str | None:
     """What keeps one text, or its words, from being tokenized; None if nothing does."""
-    return _words_problem(text) if words else _text_problem(text)
+    return _words_problem(text) if words else text_problem(text)
 
 
 def _problem(item: Any, words: bool) -> str | None:
-    check = _words_problem if words else _text_problem
+    check = _words_problem if words else text_problem
     paired = is_pair(item, words)
     if paired and len(item) != 2:
         return f"{len(item)} texts, {shorten(item)}; expected a text, or a pair of two"
@@ -95,7 +105,8 @@ def _problem(item: Any, words: bool) -> str | None:
     return None
 
 
-def _text_problem(text: Any) -> str | None:
+def text_problem(text: Any) -> str | None:
+    """What keeps one text from being tokenized; None if nothing does."""
     if not isinstance(text, str):
         return f"{type(text).__name__} {shorten(text)}; expected a string"
     try:
@@ -112,7 +123,7 @@ def _words_problem(words: Any) -> str | None:
     if not isinstance(words, (list, tuple)):
         return f"{type(words).__name__} {shorten(words)}; expected a list of words, as is_split_into_words=True says"
     for index, word in enumerate(words):
-        problem = _text_problem(word)
+        problem = text_problem(word)
         if problem is not None:
             return f"word {index}: {problem}"
     return None

@@ -7,7 +7,7 @@ compared with these.
 from __future__ import annotations
 
 import operator
-from typing import TYPE_CHECKING, Literal, SupportsIndex, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypedDict
 
 from formers.errors import TextInputError, shorten
 from formers.tokenization.strategies import PaddingStrategy, TruncationStrategy, choose
@@ -23,6 +23,7 @@ __all__ = [
     "check_room",
     "maximum",
     "natural",
+    "notice_length",
     "padding_for",
     "side",
     "truncation_for",
@@ -32,6 +33,7 @@ Side = Literal["left", "right"]
 
 UNLIMITED = int(1e30)  # model_max_length of a tokenizer that does not know its model's
 LARGE = int(1e20)  # a limit above this one is none
+LONGEST = 2**27  # tokens of a row; where memory runs out, the tokenizers library ends the process
 
 
 class Truncation(TypedDict):
@@ -121,6 +123,10 @@ def padding_for(
                 "nothing is padded. Pass max_length.",
             )
             return None
+        if length > LONGEST:
+            raise TextInputError(
+                f"padding='max_length' to {length:,} tokens: expected at most {LONGEST:,}; pass a smaller max_length"
+            )
     elif max_length is not None and truncation is None:
         tokenizer.notice(
             "ignored_max_length",
@@ -130,6 +136,8 @@ def padding_for(
     multiple = (
         None if pad_to_multiple_of is None else natural("pad_to_multiple_of", pad_to_multiple_of) or None
     )
+    if multiple is not None and multiple > LONGEST:
+        raise TextInputError(f"pad_to_multiple_of={multiple:,}: expected at most {LONGEST:,}")
     if multiple is not None and truncation is not None and truncation["max_length"] % multiple:
         raise TextInputError(
             f"pad_to_multiple_of={multiple}: rows are also cut to max_length={truncation['max_length']}, which "
@@ -163,6 +171,20 @@ def check_room(truncation: Truncation, special: int) -> None:
         raise TextInputError(
             f"stride={truncation['stride']} is too large: max_length={truncation['max_length']} less {special} "
             f"special tokens leaves {room} tokens to a piece; expected a stride below that"
+        )
+
+
+def notice_length(tokenizer: PreTrainedTokenizerBase, ids: list[Any]) -> None:
+    """Warn once of a row, or of rows, of more tokens than the model can take."""
+    limit = tokenizer.model_max_length
+    if limit > LARGE or not ids:
+        return
+    longest = len(ids) if isinstance(ids[0], int) else max(map(len, ids))
+    if longest > limit:
+        tokenizer.notice(
+            "length",
+            f"a row of {longest} tokens is longer than the {limit} that the model can take. "
+            "Pass truncation=True, or verbose=False if that is what you want.",
         )
 
 

@@ -94,11 +94,12 @@ def pad_row(
         "token_type_ids": limits["pad_type_id"],
         "special_tokens_mask": 1,
     }
+    left = limits["direction"] == "left"
     for name, filler in fillers.items():
         if name in padded:
             filling = [filler] * missing
-            values = list(padded[name])
-            padded[name] = filling + values if limits["direction"] == "left" else values + filling
+            values = padded[name]
+            padded[name] = [*filling, *values] if left else [*values, *filling]
     return padded
 
 
@@ -106,6 +107,11 @@ def _columns(encoded: Encoded, main: str) -> tuple[dict[str, Any], str | None]:
     """Field name to rows, as lists, and the kind of tensor that the rows were."""
     if isinstance(encoded, Mapping):
         columns = dict(encoded)
+    elif not isinstance(encoded, Sequence):
+        raise TextInputError(
+            f"encoded_inputs of type {type(encoded).__name__}, {shorten(encoded)}: expected an encoding, or a "
+            "list of them"
+        )
     else:
         for index, item in enumerate(encoded):
             if not isinstance(item, Mapping):
@@ -114,7 +120,8 @@ def _columns(encoded: Encoded, main: str) -> tuple[dict[str, Any], str | None]:
                 )
         names = list(encoded[0]) if len(encoded) else [main]
         for index, item in enumerate(encoded):
-            if missing := set(names).symmetric_difference(item):
+            if item.keys() != encoded[0].keys():
+                missing = item.keys() ^ names
                 raise TextInputError(
                     f"item {index}: {sorted(missing)} is not in every item; expected {names} in each"
                 )
@@ -122,7 +129,16 @@ def _columns(encoded: Encoded, main: str) -> tuple[dict[str, Any], str | None]:
     if main not in columns:
         raise TextInputError(f"pad() needs {main!r}; it was given {list(columns)}")
     kind = _tensor_kind(columns[main])
-    return {name: as_lists(value) for name, value in columns.items()}, kind
+    lists = {name: as_lists(value) for name, value in columns.items()}
+    if not isinstance(lists[main], (list, tuple)):
+        raise TextInputError(
+            f"{main}={shorten(lists[main])}: expected a list of ids, or a list of such lists"
+        )
+    if any(isinstance(row, (list, tuple)) for row in lists[main]):
+        for index, row in enumerate(lists[main]):
+            if not isinstance(row, (list, tuple)):
+                raise TextInputError(f"{main}[{index}]={shorten(row)}: expected a list of ids")
+    return lists, kind
 
 
 def _tensor_kind(rows: Any) -> str | None:

@@ -7,15 +7,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from formers.errors import CorruptFileError, LoadError, TextInputError, TokenizerWarning, shorten, warn
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import AddedToken, Tokenizer
 
-__all__ = ["OPTIONS", "as_readable", "change_options", "check_vocabulary", "options_of", "read_backend"]
+__all__ = [
+    "OPTIONS",
+    "as_readable",
+    "change_options",
+    "check_ids",
+    "check_vocabulary",
+    "normalise_with",
+    "options_of",
+    "read_backend",
+    "vanishing",
+]
 
 OPTIONS = {
     "do_lower_case": ("normalizer", "lowercase"),
@@ -42,18 +52,47 @@ def read_backend(path: str | os.PathLike[str]) -> Tokenizer:
         raise LoadError(f"{os.fspath(path)}: cannot be read ({error})") from error
     try:
         backend = Tokenizer.from_buffer(content)
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not _is_panic(error):
+            raise
         raise CorruptFileError(
             f"{os.fspath(path)}: not a tokenizer of the tokenizers library ({shorten(str(error))}); "
             f"{len(content):,} bytes. Download or save it again"
         ) from error
     check_vocabulary(backend, os.fspath(path))
+    lost = vanishing(backend.get_added_tokens_decoder().values(), normalise_with(backend))
+    if lost is not None:
+        raise CorruptFileError(f"{os.fspath(path)}: {lost}")
     return backend
 
 
+def normalise_with(backend: Tokenizer) -> Callable[[str], str]:
+    """What the pipeline does to a text before it splits it."""
+    normalizer = backend.normalizer
+    return str if normalizer is None else normalizer.normalize_str
+
+
+def vanishing(tokens: Iterable[AddedToken], normalise: Callable[[str], str]) -> str | None:
+    """What is wrong with the first added token of which normalisation leaves nothing; None if there is none.
+
+    The library would find it between any two characters, and may never come to an end.
+    """
+    for token in tokens:
+        if token.normalized and token.content and not normalise(token.content):
+            return (
+                f"normalisation leaves nothing of the added token {shorten(token.content)}, so it would be found "
+                "everywhere; expected AddedToken(..., normalized=False)"
+            )
+    return None
+
+
 def check_vocabulary(backend: Tokenizer, source: str) -> None:
+    """``check_ids`` for the vocabulary of a pipeline."""
+    check_ids(backend.get_vocab(with_added_tokens=False), source)
+
+
+def check_ids(vocabulary: Mapping[str, int], source: str) -> None:
     """Raise ``CorruptFileError`` if two tokens share an id; warn if most ids below the largest are unused."""
-    vocabulary = backend.get_vocab(with_added_tokens=False)
     tokens = {token_id: token for token, token_id in vocabulary.items()}
     if len(tokens) < len(vocabulary):
         token, token_id = next((t, i) for t, i in vocabulary.items() if tokens[i] != t)
@@ -110,8 +149,13 @@ def _stages(stage: Any, field: str) -> list[Any]:
 
 def as_readable(error: BaseException, what: str) -> BaseException:
     """The ``TextInputError`` for an error of the library; other exceptions as they are."""
-    if type(error).__module__ == "pyo3_runtime":
+    if _is_panic(error):
         return TextInputError(f"{what}: the tokenizers library gave up on this input ({shorten(str(error))})")
     if type(error) is Exception or isinstance(error, OverflowError):
         return TextInputError(f"{what}: {error}")
     return error
+
+
+def _is_panic(error: BaseException) -> bool:
+    """Whether the library gave up in a way that ``except Exception`` does not catch."""
+    return type(error).__module__ == "pyo3_runtime"

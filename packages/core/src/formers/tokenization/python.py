@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tokenizers import AddedToken
 
 from formers.errors import TextInputError, shorten
 from formers.tokenization import inputs, limits
+from formers.tokenization.added import AddedTokens
+from formers.tokenization.adding import as_list
 from formers.tokenization.base import PreTrainedTokenizerBase
 from formers.tokenization.batch import BatchEncoding
 from formers.tokenization.calling import Columns
 from formers.tokenization.padding import pad_row
+from formers.tokenization.patterns import SpecialTokensPattern, frame_of
+from formers.tokenization.pipeline import vanishing
+from formers.tokenization.strategies import choose
 from formers.tokenization.truncating import pieces
 
 if TYPE_CHECKING:
@@ -26,17 +30,38 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
     """Base of tokenizers written in Python.
 
     A subclass sets up its vocabulary, then calls ``super().__init__(**settings)``, and provides ``vocab_size``,
-    ``get_vocab``, ``_tokenize``, ``_convert_token_to_id`` and ``_convert_id_to_token``, and the special
-    tokens of a row in ``build_inputs_with_special_tokens`` and ``create_token_type_ids_from_sequences``.
+    ``get_vocab``, ``_tokenize``, ``_convert_token_to_id`` and ``_convert_id_to_token``. The special tokens of a
+    row follow from ``special_tokens_pattern``, or from an own ``build_inputs_with_special_tokens``.
     There are no encodings, so no offsets and no word ids.
+
+    Args:
+        added_tokens_decoder: id to token, of tokens to be added.
+        special_tokens_pattern: "none", "cls_sep", "cls_double_sep", "bos", "eos", "bos_eos", or "prefix_suffix"
+            (the ids in the attributes ``prefix_tokens`` and ``suffix_tokens``).
+        token_type_ids_pattern: "all_zeros", or else 0 for the first text and 1 for the second.
+        token_type_ids_include_special_tokens: the types are those of rows with special tokens.
+        settings: as in ``PreTrainedTokenizerBase``.
     """
 
     is_fast: ClassVar[bool] = False
 
-    def __init__(self, *, added_tokens_decoder: Mapping[Any, Any] | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        *,
+        added_tokens_decoder: Mapping[Any, Any] | None = None,
+        special_tokens_pattern: str = "none",
+        token_type_ids_pattern: str | None = None,
+        token_type_ids_include_special_tokens: bool = True,
+        **settings: Any,
+    ) -> None:
         self._added: dict[int, AddedToken] = {}
         self._added_ids: dict[str, int] = {}
-        self._split_at: re.Pattern[str] | None = None
+        self._added_tokens = AddedTokens(())
+        self.special_tokens_pattern = choose(
+            SpecialTokensPattern, "special_tokens_pattern", special_tokens_pattern
+        )
+        self.token_type_ids_pattern = token_type_ids_pattern
+        self.token_type_ids_include_special_tokens = token_type_ids_include_special_tokens
         super().__init__(**settings)
         self._add_known(added_tokens_decoder or {})
 
@@ -54,17 +79,36 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         """The token of an id of the vocabulary, or None."""
         raise NotImplementedError(f"{type(self).__name__} has no _convert_id_to_token(index)")
 
+    def _normalize(self, text: str) -> str:
+        """The form that a text has in the vocabulary; tokens added with ``normalized=True`` are found in it."""
+        return text
+
+    def prepare_for_tokenization(
+        self, text: str, is_split_into_words: bool = False, **kwargs: Any
+    ) -> tuple[str, dict[str, Any]]:
+        """A text, or a word of one, as it is to be tokenized; here as it is. The other arguments are passed on."""
+        return text, kwargs
+
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """One sequence of ids, or two, with the special tokens; here without any."""
-        return [*token_ids_0, *(token_ids_1 or ())]
+        """One sequence of ids, or two, with the special tokens."""
+        before, between, after = frame_of(self, self.special_tokens_pattern)
+        if token_ids_1 is None:
+            return [*before, *token_ids_0, *after]
+        return [*before, *token_ids_0, *between, *token_ids_1, *after]
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """The type of each token of ``build_inputs_with_special_tokens``; here always 0."""
-        return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+        """The type of each token of ``build_inputs_with_special_tokens``: 0 for a first text alone, then 1."""
+        if self.token_type_ids_include_special_tokens:
+            first = len(self.build_inputs_with_special_tokens(token_ids_0))
+            both = len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+        else:
+            first = len(token_ids_0)
+            both = first + len(token_ids_1 or ())
+        return [0] * first + [int(self.token_type_ids_pattern != "all_zeros")] * (both - first)
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Tokens joined to one text."""
@@ -83,6 +127,18 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
         """Id to token, of the tokens that were added to the vocabulary, in the order of the ids."""
         return dict(sorted(self._added.items()))
+
+    def add_tokens(
+        self, new_tokens: str | AddedToken | Iterable[str | AddedToken], special_tokens: bool = False
+    ) -> int:
+        """As in every tokenizer; special ones become ``extra_special_tokens``, by which decoding knows them."""
+        tokens = as_list(new_tokens)
+        new = super().add_tokens(tokens, special_tokens)
+        known = self.all_special_tokens
+        added = [self._added[self._added_ids[str(token)]] for token in tokens if str(token)]
+        extra = [token for token in added if token.special and token.content not in known]
+        self._special.assign_extra(extra, replace=False)
+        return new
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
         """Special tokens that encoding adds to one text, or to a pair."""
@@ -207,40 +263,31 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
         if problem is not None:
             raise TextInputError(f"text: {problem}")
         for part in text if words else (text,):
-            if split_special or self._split_at is None:
-                yield from self._tokenize(part)
-                continue
-            for index, piece in enumerate(self._split_at.split(part)):
-                if index % 2:
-                    yield piece
-                elif piece:
+            prepared, _ = self.prepare_for_tokenization(part, is_split_into_words=words)
+            for piece, token in self._added_tokens.split(prepared, self._normalize, split_special):
+                if token is None:
                     yield from self._tokenize(piece)
+                else:
+                    yield token.content
 
     def _decode(self, ids: list[int], skip_special_tokens: bool) -> str:
         tokens = self.convert_ids_to_tokens(ids, skip_special_tokens)
-        texts: list[str] = []
-        run: list[str] = []
-        for token in tokens:
-            if token in self._added_ids:
-                texts += [self.convert_tokens_to_string(run)] if run else []
-                texts.append(token)
-                run = []
-            elif token is not None:
-                run.append(token)
-        texts += [self.convert_tokens_to_string(run)] if run else []
-        return " ".join(texts)
+        return self.convert_tokens_to_string([token for token in tokens if token is not None])
 
     def _token_id(self, token: str) -> int | None:
         found = self._added_ids.get(token)
         return self._convert_token_to_id(token) if found is None else found
 
     def _id_token(self, token_id: int) -> str | None:
-        if not isinstance(token_id, int) or token_id < 0:
+        if not isinstance(token_id, int) or not 0 <= token_id < 2**32:  # as in the tokenizers library
             raise TypeError(f"{shorten(token_id)} is no id")
         token = self._added.get(token_id)
         return self._convert_id_to_token(token_id) if token is None else token.content
 
     def _add_tokens(self, tokens: list[AddedToken]) -> int:
+        lost = vanishing(tokens, self._normalize)
+        if lost is not None:
+            raise TextInputError(lost)
         new = 0
         vocabulary = self.get_vocab()
         following = max((*vocabulary.values(), *self._added, -1)) + 1
@@ -250,22 +297,14 @@ class PreTrainedTokenizer(PreTrainedTokenizerBase):
             known = self._added_ids.get(token.content, vocabulary.get(token.content))
             if known is None:
                 known, following = following, following + 1
-            new += token.content not in self._added_ids
+            new += self._added.get(known) != token
             self._added[known] = token
             self._added_ids[token.content] = known
-        longest_first = sorted(self._added.values(), key=lambda token: len(token.content), reverse=True)
-        if longest_first:
-            self._split_at = re.compile(f"({'|'.join(map(_pattern, longest_first))})")
+        self._added_tokens = AddedTokens(self._added.values())
         return new
 
     def _backend_file(self) -> tuple[str, str] | None:
         return None
-
-
-def _pattern(token: AddedToken) -> str:
-    """A regular expression for a token; white space beside it that it swallows is left to the words there."""
-    content = re.escape(token.content)
-    return rf"(?<!\w){content}(?!\w)" if token.single_word else content
 
 
 def _names(columns: Columns) -> list[str]:

@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 from formers.files.commit import Commit
 from formers.files.strict_json import dump_json
 from formers.tokenization import pipeline
-from formers.tokenization.loading import ADDED, ROLES, SETTINGS
+from formers.tokenization.adding import WORDS, words_with_roles
+from formers.tokenization.boundaries import BOUNDARIES
+from formers.tokenization.chat import saved
+from formers.tokenization.loading import ADDED, FINGERPRINT, ROLES, SETTINGS
 from formers.tokenization.special import EXTRA, NAMES
 
 if TYPE_CHECKING:
@@ -18,7 +21,9 @@ if TYPE_CHECKING:
 
     from formers.tokenization.base import PreTrainedTokenizerBase
 
-__all__ = ["push_to_hub", "save_pretrained", "save_vocabulary"]
+__all__ = ["save_pretrained", "save_vocabulary", "settings"]
+
+_CHAT = (saved.KEY, "chat_control_tokens")
 
 
 def save_pretrained(
@@ -28,6 +33,8 @@ def save_pretrained(
     filename_prefix: str | None = None,
     push_to_hub: bool = False,
     save_format: str | None = None,
+    fingerprint: bool | None = None,
+    save_jinja_files: bool = True,
     **hub: Any,
 ) -> tuple[str, ...]:
     """Save the tokenizer, so that ``from_pretrained`` gives it back; transformers reads the files, too.
@@ -41,12 +48,33 @@ def save_pretrained(
         filename_prefix: put before the files' names, with a dash.
         push_to_hub: upload the folder afterwards; ``hub`` takes ``repo_id`` and what ``push_to_hub`` takes.
         save_format: accepted, and of no effect.
+        fingerprint: write the tokenizer's fingerprint (see ``formers.tokenization.fingerprint``) into
+            ``tokenizer_config.json``, for ``from_pretrained(..., verify=True)``. None: if it was loaded with one.
+        save_jinja_files: write chat templates as files; False puts them into ``tokenizer_config.json``, where older
+            programs look for them.
+        hub: as above.
 
     Returns:
         The paths written.
+
+    Raises:
+        NotADirectoryError: ``save_directory`` is a file.
+        TypeError: arguments for uploading without ``push_to_hub=True``.
     """
+    if hub and not push_to_hub:
+        raise TypeError(f"save_pretrained() got {', '.join(sorted(hub))}, but push_to_hub is not set")
     prefix = f"{filename_prefix}-" if filename_prefix else ""
-    contents: dict[str, str | bytes] = {SETTINGS: dump_json(settings(self))}
+    stated = settings(self)
+    if fingerprint or (fingerprint is None and stated.get(FINGERPRINT)):
+        from formers.tokenization import fingerprint as fingerprints
+
+        stated[FINGERPRINT] = fingerprints.fingerprint(self)
+    else:
+        stated.pop(FINGERPRINT, None)
+    templates = saved.template_files(self.chat_template)
+    if not save_jinja_files:
+        stated, templates = {**stated, **saved.template_settings(self.chat_template)}, {}
+    contents: dict[str, str | bytes] = {SETTINGS: dump_json(stated), **templates}
     backend = self._backend_file()
     if backend is not None:
         contents[backend[0]] = backend[1]
@@ -54,10 +82,9 @@ def save_pretrained(
     own = [name for name in self.vocab_files_names.values() if backend is None or name != backend[0]]
     if backend is None or legacy_format or any((folder / (prefix + name)).is_file() for name in own):
         contents.update(self.vocabulary_files())
-    paths = _write(folder, contents, prefix, stale=(ROLES, ADDED))
+    paths = _write(folder, contents, prefix, stale=(ROLES, ADDED, saved.TEMPLATE))
     if push_to_hub:
-        repo_id = hub.pop("repo_id", None) or folder.name
-        self.push_to_hub(repo_id, **hub)
+        self._push_saved(folder, hub)
     return paths
 
 
@@ -69,25 +96,18 @@ def save_vocabulary(
     return _write(Path(save_directory), self.vocabulary_files(), prefix, stale=())
 
 
-def push_to_hub(self: PreTrainedTokenizerBase, repo_id: str, **options: Any) -> str:
-    """Save the tokenizer to a repository on the hub; the options are those of ``formers.files.push``.
-
-    Returns the address of the commit.
-    """
-    from formers.files.push import push_folder
-
-    options.setdefault("commit_message", "Upload tokenizer")
-
-    def write(folder: Path) -> None:
-        self.save_pretrained(folder)
-
-    return push_folder(write, repo_id, **options)
-
-
 def settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     """The content of ``tokenizer_config.json``: what was loaded and is not known here, and the present state."""
     special = tokenizer._special
-    left_out = {*EXTRA, "name_or_path", "max_len", "added_tokens_decoder", *tokenizer.vocab_files_names}
+    left_out = {
+        *EXTRA,
+        *_CHAT,
+        WORDS,
+        "name_or_path",
+        "max_len",
+        "added_tokens_decoder",
+        *tokenizer.vocab_files_names,
+    }
     data = {
         key: value for key, value in tokenizer.init_kwargs.items() if key not in left_out and _is_json(value)
     }
@@ -95,6 +115,9 @@ def settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
     if backend is not None:
         actual = pipeline.options_of(backend)
         data |= {key: actual[key] for key in actual.keys() & tokenizer.init_kwargs.keys()}
+        data |= {
+            key: getattr(tokenizer, key) for key in BOUNDARIES if tokenizer.init_kwargs.get(key) is not None
+        }
     for name in NAMES:
         token = special.named[name]
         if token is not None:
@@ -103,6 +126,9 @@ def settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
             data[name] = None
     if special.extra:
         data["additional_special_tokens"] = tokenizer.extra_special_tokens  # the name that 4 and 5 both read
+    words = words_with_roles(tokenizer)
+    if words:
+        data[WORDS] = words
     own = special.own()
     if own:
         data |= {**own, "model_specific_special_tokens": own}
@@ -120,6 +146,8 @@ def settings(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
         value = getattr(tokenizer, name)
         if value != default or name in data:
             data[name] = value
+    if tokenizer.chat_control_tokens is not None:
+        data["chat_control_tokens"] = list(tokenizer.chat_control_tokens)
     if not tokenizer.is_fast:
         data["added_tokens_decoder"] = {str(i): flags(t) for i, t in tokenizer.added_tokens_decoder.items()}
     data["tokenizer_class"] = _class_name(tokenizer)
@@ -158,6 +186,7 @@ def _write(
             )
         if stale:
             commit.remove([prefix + name for name in stale])
+            commit.remove(lambda name: name.endswith(saved.SUFFIX), below=prefix + saved.ADDITIONAL)
     return tuple(os.path.join(folder, prefix + name) for name in contents)
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, overload
 from tokenizers import AddedToken
 
 from formers.errors import TextInputError, shorten
+from formers.tokenization.inputs import text_problem
 
 if TYPE_CHECKING:
     from formers.tokenization.base import PreTrainedTokenizerBase
 
-__all__ = ["NAMES", "SpecialToken", "SpecialTokenId", "SpecialTokens", "revive", "special"]
+__all__ = ["NAMES", "SpecialToken", "SpecialTokenId", "SpecialTokens", "check_tokens", "revive", "special"]
 
 NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 EXTRA = ("extra_special_tokens", "additional_special_tokens")  # two names of one list
@@ -30,11 +31,17 @@ class SpecialTokens:
         self.named: dict[str, str | AddedToken | None] = dict.fromkeys(NAMES)
         self.extra: list[str | AddedToken] = []
 
+    def copy(self) -> SpecialTokens:
+        """A copy that later changes do not reach."""
+        other = SpecialTokens()
+        other.named, other.extra = dict(self.named), list(self.extra)
+        return other
+
     def assign(self, name: str, token: object) -> None:
         """Give ``token`` (text, ``AddedToken`` or None) the role ``name``."""
-        if token is not None and not isinstance(token, (str, AddedToken)):
-            raise TextInputError(f"{name}={shorten(token)}: expected a string, an AddedToken or None")
-        self.named[name] = token
+        if token is not None:
+            _check_token(name, token, ", None or")
+        self.named[name] = token  # type: ignore[assignment]  # checked
 
     def assign_extra(self, tokens: object, *, replace: bool = True) -> None:
         """Set the list of other special tokens; a mapping gives them names, as in ``{"image_token": "<image>"}``."""
@@ -47,11 +54,7 @@ class SpecialTokens:
         if not isinstance(tokens, (list, tuple)):
             raise TextInputError(f"extra_special_tokens={shorten(tokens)}: expected a list of tokens")
         revived = [revive(token) for token in tokens]
-        for index, token in enumerate(revived):
-            if not isinstance(token, (str, AddedToken)):
-                raise TextInputError(
-                    f"extra_special_tokens[{index}]={shorten(token)}: expected a string or an AddedToken"
-                )
+        check_tokens("extra_special_tokens", revived)
         kept = [] if replace else self.extra
         present = {str(token) for token in kept}
         self.extra = [*kept, *(token for token in revived if str(token) not in present)]
@@ -68,6 +71,20 @@ class SpecialTokens:
     def own(self) -> dict[str, str]:
         """The named tokens beyond the seven."""
         return {name: text for name, text in self.texts().items() if name not in NAMES}
+
+
+def check_tokens(argument: str, tokens: Iterable[object]) -> None:
+    """Raise ``TextInputError``, with the index, for the first item that is no token."""
+    for index, token in enumerate(tokens):
+        _check_token(f"{argument}[{index}]", token)
+
+
+def _check_token(name: str, token: object, expected: str = " or") -> None:
+    if not isinstance(token, (str, AddedToken)):
+        raise TextInputError(f"{name}={shorten(token)}: expected a string{expected} an AddedToken")
+    problem = None if isinstance(token, AddedToken) else text_problem(token)
+    if problem is not None:
+        raise TextInputError(f"{name}: {problem}")
 
 
 class SpecialToken:
@@ -120,20 +137,26 @@ class SpecialTokenId:
 
 
 def special(tokens: Iterable[str | AddedToken]) -> list[AddedToken]:
-    """The tokens as special ones: matched in text as they are, before it is normalised."""
-    return [
-        AddedToken(
-            token.content,
-            single_word=token.single_word,
-            lstrip=token.lstrip,
-            rstrip=token.rstrip,
-            normalized=token.normalized,
-            special=True,
-        )
-        if isinstance(token, AddedToken)
-        else AddedToken(token, normalized=False, special=True)
-        for token in tokens
-    ]
+    """The tokens as special ones: matched in text as they are, before it is normalised, unless they say otherwise."""
+    return [_as_special(token) for token in tokens]
+
+
+def _as_special(token: str | AddedToken) -> AddedToken:
+    if isinstance(token, str):
+        return AddedToken(token, normalized=False, special=True)
+    # Where ``normalized`` was not given, it is the opposite of ``special``, which the token does not tell.
+    before = token.special
+    token.special = True
+    normalized = token.normalized
+    token.special = before
+    return AddedToken(
+        token.content,
+        single_word=token.single_word,
+        lstrip=token.lstrip,
+        rstrip=token.rstrip,
+        normalized=normalized,
+        special=True,
+    )
 
 
 def revive(token: Any) -> Any:

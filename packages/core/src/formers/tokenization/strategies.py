@@ -34,7 +34,7 @@ class TensorType(StrEnum):
     NUMPY = "np"
 
 
-Choice = TypeVar("Choice", PaddingStrategy, TruncationStrategy, TensorType)
+Choice = TypeVar("Choice", bound=StrEnum)
 
 
 def choose(kind: type[Choice], argument: str, value: object) -> Choice:

@@ -45,6 +45,8 @@ def _torch_converter(torch: Any) -> Callable[[str, Any], Any]:
         try:
             if isinstance(value, (list, tuple)) and len(value) > 0 and is_tensor(value[0]):
                 return torch.stack([torch.as_tensor(row) for row in value])
+            if isinstance(value, (list, tuple)) and _is_ragged(value):
+                raise ValueError("torch would drop the tokens of all rows if the first is empty")
             tensor = torch.as_tensor(value)
         except (ValueError, TypeError, RuntimeError) as error:
             raise _unfit(name, value, error) from error
@@ -55,6 +57,10 @@ def _torch_converter(torch: Any) -> Callable[[str, Any], Any]:
 
 def _numpy_converter(numpy: Any) -> Callable[[str, Any], Any]:
     def convert(name: str, value: Any) -> Any:
+        numbers = _int64(value)
+        if numbers is not None:
+            flat = numpy.frombuffer(numbers, dtype=numpy.int64)
+            return flat.reshape(len(value), -1) if type(value[0]) is list else flat
         try:
             if isinstance(value, (list, tuple)) and _is_ragged(value):
                 rows = numpy.empty(len(value), dtype=object)
@@ -71,7 +77,7 @@ def _numpy_converter(numpy: Any) -> Callable[[str, Any], Any]:
 def _int64(value: Any) -> array[int] | None:
     """The numbers of a list, or of rows of one length, in one buffer; None for anything else.
 
-    torch reads a buffer in a fifth of the time that it needs for lists.
+    torch and numpy read a buffer in a fraction of the time that they need for lists.
     """
     if type(value) is not list or not value:
         return None
@@ -81,10 +87,14 @@ def _int64(value: Any) -> array[int] | None:
             return array("q", value)
         if type(first) is not list or not first or type(first[0]) is not int:
             return None
-        width = len(first)
-        return array("q", chain.from_iterable(value)) if all(len(row) == width for row in value) else None
+        numbers, width = array("q"), len(first)
+        for row in value:
+            if len(row) != width:
+                return None
+            numbers.fromlist(row)
     except (TypeError, OverflowError):  # something else than whole numbers, or too large ones
         return None
+    return numbers
 
 
 def is_tensor(value: object) -> bool:
@@ -102,12 +112,10 @@ def as_lists(value: Any) -> Any:
     """``value`` with arrays and numbers of torch or numpy turned into lists and numbers of Python."""
     if isinstance(value, (int, str)):
         return value
+    if isinstance(value, (list, tuple)):
+        return value if set(map(type, value)) == {int} else [as_lists(item) for item in value]
     convert = getattr(value, "tolist", None)
-    if convert is not None:
-        return convert()
-    if isinstance(value, (list, tuple)) and not all(type(item) is int for item in value):
-        return [as_lists(item) for item in value]
-    return value
+    return value if convert is None else convert()
 
 
 def _is_ragged(rows: Sequence[Any]) -> bool:
