@@ -12,6 +12,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 HEAVY = ("torch", "numpy", "triton", "transformers")
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "hello", "world", "##s"]
@@ -61,9 +62,20 @@ def check_core(folder: Path) -> None:
     from formers import AutoTokenizer
 
     write_checkpoint(folder / "generic", "some-type-that-nobody-provides")
-    ids = AutoTokenizer.from_pretrained(str(folder / "generic"))(TEXT, add_special_tokens=False)["input_ids"]
+    tokenizer = AutoTokenizer.from_pretrained(str(folder / "generic"))
+    ids = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
     assert list(ids) == [5, 6, 7], f"unexpected token ids {ids}"
+    assert "formers[chat]" in chat_error(tokenizer), "the error does not name the extra"
     assert "formers[torch]" in model_error(folder / "generic"), "the error does not name the extra"
+
+
+def chat_error(tokenizer: Any) -> str:
+    """What is said when a chat template is to be rendered."""
+    try:
+        tokenizer.apply_chat_template([{"role": "user", "content": "x"}], chat_template="{{ messages }}")
+    except ImportError as error:
+        return str(error)
+    raise AssertionError("a chat template was rendered without jinja2")
 
 
 def model_error(folder: Path) -> str:

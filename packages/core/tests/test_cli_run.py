@@ -210,10 +210,12 @@ def test_wrong_settings_are_refused_before_anything_is_loaded(
 
 @pytest.mark.filterwarnings("always::formers.errors.GenerationWarning")
 def test_a_call_that_cannot_be_right_prints_nothing_else(writer: str, capsys: Captured) -> None:
-    assert main(["run", "text-generation", "--model", writer, "the cat", "--max-new-tokens", "64"]) == 1
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert "64 positions" in captured.err
+    for form in ([], ["--json"]):
+        command = ["run", "text-generation", "--model", writer, "the cat", "--max-new-tokens", "64", *form]
+        assert main(command) == 1
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert "64 positions" in captured.err
     assert main(["run", "text-generation", "--model", writer, "the cat", "--temperature", "0.5"]) == 0
     assert "temperature=0.5 has no effect without do_sample=True" in capsys.readouterr().err
 

@@ -104,7 +104,8 @@ def test_a_folder_where_a_file_should_go_is_refused_before_the_commit(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "/x", "a/../b", "a//b", "a/b/c", "a\\b", "C:x", "..", ".", "", "a\0b", ".formers-x", "x" * 256]
+    "name",
+    ["../x", "/x", "a/../b", "a//b", "a/b/c", "a\\b", "C:x", "..", ".", "", "a\0b", ".formers-x", "x" * 256],
 )
 def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     with Commit(tmp_path / "out") as commit:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 from toy_causal import ToyForCausalLM, toy_causal
 
+from formers.errors import GenerationError
 from formers.generation.beam_scorer import BeamSearchScorer
 from formers.generation.criteria import MaxLengthCriteria, StoppingCriteriaList
+from formers.generation.stopping import Stopping
 
 END, PAD = 2, 0
 VOCABULARY, LENGTH = 3, 3
@@ -240,3 +242,23 @@ def test_a_stream_decides_everything_in_one_step() -> None:
         (step,) = model.stream(**inputs, max_new_tokens=9, **options)
         assert torch.equal(step.ids, model.generate(**inputs, max_new_tokens=9, **options)[:, 6:])
         assert all(step.finished)
+
+
+@pytest.mark.parametrize("name", ["beams", "groups"])
+def test_an_accelerator_s_invalid_scores_are_reported_when_somebody_looks(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There they are noted without waiting; the next look, or the end, must raise."""
+
+    def noted(self: Stopping, best: Tensor, run: Any) -> None:
+        invalid = ~best.isfinite()
+        self._invalid = invalid if self._invalid is None else self._invalid | invalid
+
+    def spoilt(tokens: Tensor, scores: Tensor) -> Tensor:
+        return scores if tokens.shape[1] != 8 else scores * float("nan")
+
+    monkeypatch.setattr(Stopping, "notice_invalid", noted)
+    for looks in (True, False):
+        monkeypatch.setattr(Stopping, "may_look", lambda self, run, looks=looks: looks)
+        with pytest.raises(GenerationError, match="no finite score"):
+            search(model_of(3, vocabulary=12), padded(PROMPTS), logits_processor=[spoilt], **SEARCHES[name])

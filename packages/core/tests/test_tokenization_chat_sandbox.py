@@ -259,7 +259,18 @@ lists = st.sampled_from(
 
 def _larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     operators = ["+", "-", "*", "//", "%", "~", "==", "!=", "<", "<=", "in", "not in", "and", "or"]
-    filters = ["length", "string", "upper", "list", "first", "sort", "join('-')", "tojson", "reverse", "trim"]
+    filters = [
+        "length",
+        "string",
+        "upper",
+        "list",
+        "first",
+        "sort",
+        "join('-')",
+        "tojson",
+        "reverse | list",
+        "trim",
+    ]
     return st.one_of(
         st.builds("({0} {1} {2})".format, inner, st.sampled_from(operators), inner),
         st.builds("({0} | {1})".format, inner, st.sampled_from(filters)),

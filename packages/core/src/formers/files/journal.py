@@ -131,7 +131,9 @@ def make_subfolder(path: str) -> None:
 def refuse_link(path: str) -> None:
     """Raise ``UnsafePathError`` if a subfolder is a symbolic link: what is written into it would go elsewhere."""
     if os.path.islink(path):
-        raise UnsafePathError(f"{path} is a symbolic link; a folder is expected, so that nothing leaves its parent")
+        raise UnsafePathError(
+            f"{path} is a symbolic link; a folder is expected, so that nothing leaves its parent"
+        )
 
 
 def remove_tree(path: str) -> None:

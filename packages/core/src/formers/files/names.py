@@ -26,7 +26,9 @@ def shallow_name(name: str, *, source: str = "file name") -> str:
     Raises ``UnsafePathError`` for anything else.
     """
     if contained_name(name, source=source).count("/") > 1:
-        raise UnsafePathError(f"{source}: {shorten(name)} is deeper than one subfolder; expected is 'folder/name'")
+        raise UnsafePathError(
+            f"{source}: {shorten(name)} is deeper than one subfolder; expected is 'folder/name'"
+        )
     return name
 
 

@@ -121,6 +121,7 @@ NEEDS: Mapping[str, tuple[str, str]] = {
     "early_stopping": _WITH_BEAMS,
     "length_penalty": _WITH_BEAMS,
     "diversity_penalty": ("num_beam_groups", "num_beam_groups above 1"),
+    "max_matching_ngram_size": ("prompt_lookup_num_tokens", "prompt_lookup_num_tokens"),
     "cache_implementation": _WITH_A_CACHE,
     "cache_config": _WITH_A_CACHE,
     "max_cache_len": ("cache_implementation", 'cache_implementation="static"'),
@@ -135,6 +136,8 @@ UNSUPPORTED: Mapping[str, str] = {
     "token_healing": "Cut the last token off the prompt, and allow only tokens that begin with its text, with "
     "prefix_allowed_tokens_fn.",
     "assistant_early_exit": "Pass a smaller model as assistant_model, or prompt_lookup_num_tokens.",
+    "assistant_lookbehind": "It serves an assistant with a tokenizer of its own; here both models must have the same.",
+    "target_lookbehind": "It serves an assistant with a tokenizer of its own; here both models must have the same.",
     "assistant_ensemble_weight": "Without it assisted generation gives exactly the model's own distribution.",
     "speculation_type": "Pass a smaller model as assistant_model, or prompt_lookup_num_tokens.",
     "use_mtp": "Pass a smaller model as assistant_model, or prompt_lookup_num_tokens.",

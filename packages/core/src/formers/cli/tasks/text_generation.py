@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
                 print()
             _Shown(text, results, quiet=options.json).follow(steps)
     finally:
-        if options.json:
+        if options.json and results:
             print(json.dumps([result.as_json() for result in results], indent=2, ensure_ascii=False))
     return 0
 

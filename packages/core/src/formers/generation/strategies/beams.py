@@ -143,8 +143,12 @@ class Beams:
         reachable = self._scores[:, :1] / length**plan.length_penalty
         worst = torch.where(self._finished.filled, self._finished.scores.amin(dim=1, keepdim=True), NEVER)
         self._improvable = self._improvable & (reachable > worst).any(dim=1, keepdim=True)
-        if run.stopping.at_limit(run) or not run.stopping.may_look(run):
-            return not run.stopping.at_limit(run)
+        at_limit = run.stopping.at_limit(run)
+        if not at_limit and not run.stopping.may_look(run):
+            return True
+        run.stopping.expect_valid(run)
+        if at_limit:
+            return False
         open_place = plan.early_stopping is not True or not bool(self._finished.filled.all())
         return bool(self._improvable.any()) and open_place and not bool(ended.all())
 

@@ -105,6 +105,7 @@ class ScoredBeams:
         log_probs = logits.log_softmax(dim=-1)
         self._tokens, self._parents = torch.zeros_like(self._rows), self._rows.clone()
         scores = self._in_row_order([self._extend(group, log_probs) for group in range(len(self._groups))])
+        run.stopping.expect_valid(run)
         if run.record is not None:
             run.record.add_scores(logits, scores)
         run.select(self._parents)
