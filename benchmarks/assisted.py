@@ -1,8 +1,8 @@
 """Assisted decoding with the same weights in both libraries, taking turns in one process.
 
-The model has the shape of GPT-2 124M. Its layers behind the first two do little, and the assistant is those two, so that
-the assistant is a good one; how good is measured as tokens for each forward of the model. Nothing is reported unless
-both libraries generate the same tokens.
+The model has the shape of GPT-2 124M. Its layers behind the first two do little, and the assistant is those two, so
+that the assistant is a good one; how good is measured as tokens for each forward of the model. Nothing is reported
+unless both libraries generate the same tokens.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def rows(checkpoint: Path, repeats: int) -> list[Row]:
         if not torch.equal(_generate(ours, prompt, **mine), alone):
             raise SystemExit(f"{name}: not the tokens of the greedy search, so there is nothing to time.")
         if not torch.equal(_generate(theirs, prompt, **others), alone):
-            raise SystemExit(f"{name}: the two libraries generate different tokens, so there is nothing to time.")
+            raise SystemExit(
+                f"{name}: the two libraries generate different tokens, so there is nothing to time."
+            )
         measured += _compared(name, (ours, mine), (theirs, others), prompt, repeats)
     return measured
 

@@ -67,7 +67,9 @@ def take_turns(
     """Time a call of each, after both have generated the same."""
     ours, theirs = (generate(model, prompt, settings, tokens) for model in models)
     if not torch.equal(ours, theirs):
-        raise SystemExit(f"{settings}: the two libraries generate different tokens, so there is nothing to time.")
+        raise SystemExit(
+            f"{settings}: the two libraries generate different tokens, so there is nothing to time."
+        )
     model, reference = models
     return turns.take_turns(
         lambda: generate(model, prompt, settings, tokens),
