@@ -263,7 +263,7 @@ def types(session: nox.Session) -> None:
 
 @nox.session(requires=["torchbase", "build"])
 def bench(session: nox.Session) -> None:
-    """Start-up, loading memory, overhead, dense batches and tokenizers, beside transformers 5.23.0 in one run."""
+    """Start-up, memory, forwards, tokenizers and generation, beside transformers 5.23.0 in one run."""
     share_torch(session)
     install_wheels(session, [*ARCHITECTURES, CORE])
     session.install(*group("bench"))

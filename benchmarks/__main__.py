@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.report import Row, table, write
 
-KINDS = ("startup", "memory", "forward", "tokenizer", "generation")
+KINDS = ("startup", "memory", "forward", "tokenizer", "processors", "generation", "assisted")
 RESULTS = Path(__file__).parent / "results" / "cpu.json"
 
 
