@@ -25,7 +25,7 @@ LITTLE = 0.3  # of the weights' size behind the assistant's layers
 
 
 def rows(checkpoint: Path, repeats: int) -> list[Row]:
-    """Time with an assistant and with guesses copied from the text, against transformers and against no guesses."""
+    """Speed with an assistant and with guesses copied from the text; the latter against no guesses, too."""
     transformers.logging.set_verbosity_error()
     ours, our_assistant, theirs, their_assistant = _models()
     prompt = torch.randint(0, 50_000, (1, 16), generator=torch.Generator().manual_seed(0))
@@ -41,43 +41,36 @@ def rows(checkpoint: Path, repeats: int) -> list[Row]:
             raise SystemExit(
                 f"{name}: the two libraries generate different tokens, so there is nothing to time."
             )
-        measured += _compared(name, (ours, mine), (theirs, others), prompt, repeats)
-    return measured
+        each = TOKENS / _forwards(ours, prompt, mine)
+        label = f"GPT-2 124M, {name}, {each:.2f} tokens a forward"
+        measured.append(_row(label, "transformers'", (ours, mine), (theirs, others), prompt, repeats))
+    label = "GPT-2 124M, guesses from the text, beside none"
+    return [*measured, _row(label, "the greedy", (ours, mine), (ours, {}), prompt, repeats)]
 
 
-def _compared(
+def _row(
     name: str,
+    whose: str,
     ours: tuple[Any, dict[str, Any]],
     theirs: tuple[Any, dict[str, Any]],
     prompt: Tensor,
-    repeats: int,
-) -> list[Row]:
+    rounds: int,
+) -> Row:
     model, mine = ours
     reference, others = theirs
-    each = TOKENS / _forwards(model, prompt, mine)
-    found = turns.take_turns(
-        lambda: _generate(model, prompt, **mine), lambda: _generate(reference, prompt, **others), repeats
+    times = turns.take_turns(
+        lambda: _generate(model, prompt, **mine), lambda: _generate(reference, prompt, **others), rounds
     )
-    plain = turns.take_turns(
-        lambda: _generate(model, prompt, **mine), lambda: _generate(model, prompt), repeats
-    )
-    return [
-        _row(f"GPT-2 124M, {name}, {each:.2f} tokens a forward", found, "transformers'"),
-        _row(f"GPT-2 124M, {name}, beside formers' greedy search", plain, "the greedy"),
-    ]
-
-
-def _row(name: str, found: turns.Turns, whose: str) -> Row:
-    ours, theirs, ratio = found
+    speed = 1 / times.ratio
     return Row(
         name,
-        TOKENS / ours * 1000,
-        TOKENS / theirs * 1000,
-        1 / ratio,
+        TOKENS / times.ours * 1000,
+        TOKENS / times.theirs * 1000,
+        speed,
         "tokens/s",
-        f"{1 / ratio:.3f} x its speed",
+        f"{speed:.3f} x its speed",
         f">= 1.0 x {whose} speed",
-        1 / ratio >= 1.0,
+        speed >= 1.0,
     )
 
 
