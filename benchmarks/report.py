@@ -57,7 +57,15 @@ def measured(value: float, unit: str) -> str:
 
 def environment() -> dict[str, object]:
     """What the figures depend on, without naming the machine."""
-    packages = ("formers", "formers-bert", "formers-gpt2", "torch", "transformers", "tokenizers", "safetensors")
+    packages = (
+        "formers",
+        "formers-bert",
+        "formers-gpt2",
+        "torch",
+        "transformers",
+        "tokenizers",
+        "safetensors",
+    )
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
