@@ -16,7 +16,7 @@ import formers
 import formers_bert
 from formers import tokenization
 
-transformers = pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers", minversion="5", reason="compares with transformers 5")
 pytestmark = pytest.mark.parity
 
 OWN_STATE = "a note that transformers makes for itself"
