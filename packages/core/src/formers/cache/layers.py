@@ -117,8 +117,8 @@ class CacheLayer:
         self.length = max(self.length + tokens_to_remove, 0)
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
-        """Take row ``beam_idx[i]`` as the new row i."""
-        self.batch_select_indices(beam_idx)
+        """Take row ``beam_idx[i]`` as the new row i; int64 [rows]."""
+        self._replace_rows(lambda room: room.index_select(0, beam_idx.to(room.device)))
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep only these rows, int64 or bool [rows]."""
