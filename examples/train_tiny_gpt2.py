@@ -1,4 +1,4 @@
-"""Train a tiny GPT-2 on the text of Python's own manual: about two minutes on two idle cores, in a plain PyTorch loop.
+"""Train a tiny GPT-2 on the text of Python's own manual: about two minutes on two cores, in a plain PyTorch loop.
 
     python examples/train_tiny_gpt2.py tiny-gpt2
     formers run text-generation --model tiny-gpt2 "The with statement"

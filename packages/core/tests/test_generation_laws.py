@@ -175,3 +175,16 @@ def test_no_gradients_are_tracked(model: ToyForCausalLM) -> None:
     )
     assert not any(step.requires_grad for step in output.logits)
     assert torch.is_grad_enabled()
+
+
+def test_without_padding_a_row_that_has_ended_goes_on_beside_the_others(model: ToyForCausalLM) -> None:
+    ids = torch.tensor([[3, 4], [4, 5]])
+    alone = model.generate(ids, max_new_tokens=7)
+    assert not torch.equal(alone[0, 2:], alone[1, 2:])
+    last = alone[1, 2]
+
+    def ends(input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
+        return input_ids[:, -1] == last
+
+    rows = model.generate(ids, max_new_tokens=7, stopping_criteria=[ends])
+    assert torch.equal(rows, alone[:, : rows.shape[1]])

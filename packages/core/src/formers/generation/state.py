@@ -78,7 +78,7 @@ class Decoding:
         self.length = self.prompt_length
         self.steps = 0
         self.finished = torch.zeros(self.rows, dtype=torch.bool, device=prompt.ids.device)
-        self._padding: int = plan.pad_token_id or 0  # without one, no row ends before the others
+        self._padding: int | None = plan.pad_token_id
         self._ids = prompt.ids
         self._mask = prompt.mask
         self._positions = real_positions(prompt.mask) if prompt.wants_positions else None
@@ -227,8 +227,11 @@ class Decoding:
         self.stopping.notice_invalid(best, self)
 
     def append(self, tokens: Tensor) -> Tensor:
-        """Add one column, int64 [rows]; rows that have ended get padding instead. Returns what was added."""
-        if self.stopping.can_end_rows:
+        """Add one column, int64 [rows]; rows that have ended get padding instead. Returns what was added.
+
+        Without a padding token, which only criteria of the caller's own make possible, such rows go on beside others.
+        """
+        if self._padding is not None and self.stopping.can_end_rows:
             tokens = torch.where(self.finished, self._padding, tokens)
         if self.length == self._ids.shape[1]:
             self._make_room()
@@ -292,9 +295,8 @@ class Decoding:
                 self._row_numbers = torch.arange(self.rows)
             if torch.equal(rows, self._row_numbers):
                 return
-        if (
-            torch.is_grad_enabled() or self._ids.shape[1] == self.length
-        ):  # of a graph, or the caller's own tensor
+        # A tensor of a graph, or one without room, which may be the caller's own, is not written to.
+        if torch.is_grad_enabled() or self._ids.shape[1] == self.length:
             self._ids = self._ids[rows]
         else:
             self._ids[:, : self.length] = self.tokens[rows]
@@ -339,7 +341,7 @@ class Decoding:
         if limit is not None:
             new = min(new, limit - width)
         new = max(new, needed)
-        self._ids = _wider(self._ids, new, self._padding)
+        self._ids = _wider(self._ids, new, self._padding or 0)
         if self._mask is not None:
             self._mask = _wider(self._mask, new, 1)
         if self._positions is not None:
