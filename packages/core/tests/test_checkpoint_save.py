@@ -186,3 +186,17 @@ def test_a_full_disk_names_the_shard_and_keeps_the_old_checkpoint(
     with pytest.raises(OSError, match=r"bytes free.*model-00002-of-00003\.safetensors"):
         save(tmp_path, {key: tensor + 1 for key, tensor in TENSORS.items()}, max_shard_size="1KB")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_format_is_asked_for_by_name(tmp_path: Path) -> None:
+    tensors = {"a": torch.ones(2)}
+    with Commit(tmp_path) as commit:
+        assert write_checkpoint(commit, tensors, checkpoint_format="torch") == ["pytorch_model.bin"]
+    with (
+        pytest.raises(ValueError, match=r"'npy': no installed package writes it; .* 'safetensors'"),
+        Commit(tmp_path) as commit,
+    ):
+        write_checkpoint(commit, tensors, checkpoint_format="npy")
+    with pytest.raises(ValueError, match="pass only one of the two"), Commit(tmp_path) as commit:
+        write_checkpoint(commit, tensors, checkpoint_format="torch", save_function=torch.save)
+    assert (tmp_path / "pytorch_model.bin").is_file()

@@ -294,6 +294,7 @@ class AttentionImplementation(Protocol):
             bias: the score bias that every layer will be given, if they share one.
             dtype: of the queries.
         """
+        return
 
     def __call__(
         self,

@@ -12,7 +12,7 @@ from torch import Tensor
 from formers.errors import shorten
 from formers.files.commit import Commit
 
-from .formats import known_formats
+from .formats import CheckpointFormat, known_formats
 from .header import DTYPES
 from .index import dump_index
 from .rules import KeyRules, Legacy, Rename
@@ -106,6 +106,7 @@ def write_checkpoint(
     variant: str | None = None,
     safe_serialization: bool = True,
     save_function: Callable[[dict[str, Tensor], Path], object] | None = None,
+    checkpoint_format: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> list[str]:
     """Stage the weight files of a model, and the removal of every weight file of this variant that is stale.
@@ -119,6 +120,7 @@ def write_checkpoint(
         variant: see ``formers.checkpoint.formats``.
         safe_serialization: False writes ``.bin`` pickles instead of safetensors.
         save_function: called as ``save_function(tensors, path)`` for each ``.bin`` file instead of ``torch.save``.
+        checkpoint_format: name of a format, such as one that a plugin brings, in place of these two.
         metadata: written into safetensors headers beside ``{"format": "pt"}``.
 
     Returns:
@@ -129,9 +131,12 @@ def write_checkpoint(
     """
     tensors = select_tensors(state_dict, tied=tied, rules=rules)
     shards = plan_shards(tensors, max_shard_size)
-    safe = safe_serialization and save_function is None
+    if checkpoint_format is None:
+        checkpoint_format = "safetensors" if safe_serialization and save_function is None else "torch"
+    elif save_function is not None:
+        raise ValueError(f"save_function writes .bin files, not {checkpoint_format!r}; pass only one of the two.")
     every_format = known_formats()
-    one = next(known for known in every_format if known.name == ("safetensors" if safe else "torch"))
+    one = _writable(every_format, checkpoint_format)
     if len(shards) == 1:
         files = {one.single(variant): shards[0]}
     else:
@@ -152,6 +157,17 @@ def write_checkpoint(
     )
     commit.write_text(one.index(variant), index)
     return [*files, one.index(variant)]
+
+
+def _writable(formats: Sequence[CheckpointFormat], name: str) -> CheckpointFormat:
+    names = [known.name for known in formats if known.writer is not None]
+    for known in formats:
+        if known.name == name and known.writer is not None:
+            return known
+    raise ValueError(
+        f"checkpoint_format={shorten(name)}: no installed package writes it; expected one of "
+        f"{', '.join(map(repr, names))}."
+    )
 
 
 def _same(left: Tensor, right: Tensor) -> bool:

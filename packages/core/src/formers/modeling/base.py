@@ -49,7 +49,8 @@ class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, Pus
         ignored_weights: regular expressions of stored tensors that are dropped without a word.
         tied_weights: ``alias -> canonical`` names of one shared parameter, applied if
             ``config.tie_word_embeddings``.
-        float32_weights: regular expressions of parameters that stay in float32 when a half precision is asked.
+        float32_weights: regular expressions of parameters that stay in float32 when float16 is asked, whose range is
+            too small for what they make; bfloat16 has the range of float32.
     """
 
     config_class: ClassVar[type[PreTrainedConfig] | None] = None
@@ -205,6 +206,7 @@ class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, Pus
         safe_serialization: bool = True,
         variant: str | None = None,
         save_config: bool = True,
+        checkpoint_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         """Write the configuration and the weights as one atomic change of the folder.
@@ -223,6 +225,7 @@ class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, Pus
             safe_serialization: safetensors files; False writes ``pytorch_model.bin``.
             variant: such as ``"fp16"``, put into the weights' file names.
             save_config: False leaves ``config.json`` out.
+            checkpoint_format: name of a format that a plugin writes, in place of what ``safe_serialization`` says.
         """
         if not push_to_hub:
             saving.refuse_unknown(kwargs)
@@ -234,6 +237,7 @@ class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, Pus
                 save_function=save_function,
                 max_shard_size=max_shard_size,
                 safe_serialization=safe_serialization,
+                checkpoint_format=checkpoint_format,
                 variant=variant,
                 save_config=save_config,
             )

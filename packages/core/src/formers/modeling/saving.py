@@ -46,6 +46,7 @@ def save(
     save_function: Callable[..., None] | None,
     max_shard_size: int | str,
     safe_serialization: bool,
+    checkpoint_format: str | None,
     variant: str | None,
     save_config: bool,
 ) -> None:
@@ -64,6 +65,7 @@ def save(
             variant=variant,
             safe_serialization=safe_serialization,
             save_function=save_function,
+            checkpoint_format=checkpoint_format,
         )
         if save_config:
             commit.write_text(CONFIG_NAME, text)
