@@ -169,6 +169,7 @@ if TYPE_CHECKING:
     from .losses import LossTerm as LossTerm
     from .modeling import PreTrainedModel as PreTrainedModel
     from .outputs import ModelOutput as ModelOutput
+    from .plugins.exporting import exported_registrations as exported_registrations
     from .plugins.hooks import refresh_plugins as refresh_plugins
     from .plugins.hookspecs import hookimpl as hookimpl
     from .plugins.manifest import Architecture as Architecture
@@ -254,6 +255,7 @@ _NAMES = {
     "losses": ("LossTerm",),
     "modeling": ("PreTrainedModel",),
     "outputs": ("ModelOutput",),
+    "plugins.exporting": ("exported_registrations",),
     "plugins.hooks": ("refresh_plugins",),
     "plugins.hookspecs": ("hookimpl",),
     "plugins.manifest": ("Architecture",),

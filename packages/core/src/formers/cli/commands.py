@@ -35,8 +35,15 @@ COMMANDS: dict[str, Command | Group] = {
         "run a model on text",
         {
             "text-generation": Command("formers.cli.tasks.text_generation", "go on with a text"),
+            "text2text-generation": Command(
+                "formers.cli.tasks.text2text_generation", "make a text of a text: translate, sum up, answer"
+            ),
             "fill-mask": Command("formers.cli.tasks.fill_mask", "suggest words for the masks in a text"),
         },
+    ),
+    "explain": Command(
+        "formers.cli.explain",
+        "what would run for a checkpoint: class, weights, attention, generation settings",
     ),
     "tokenizer": Group(
         "look at the tokenizer of a checkpoint",

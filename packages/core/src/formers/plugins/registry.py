@@ -50,6 +50,7 @@ __all__ = [
     "register_roles",
     "registered_classes",
     "resolve_reference",
+    "session",
     "temporary_registrations",
 ]
 
@@ -238,11 +239,15 @@ class Registry:
             for role, classes in by_role.items():
                 self._session.classes.setdefault(role, {})[config_class] = classes
 
+    def session(self) -> Session:
+        """A copy of what is registered now."""
+        with self._lock:
+            return self._session.copy()
+
     @contextmanager
     def temporary_registrations(self) -> Iterator[None]:
         """Forget at the end what is registered inside; for tests and notebooks."""
-        with self._lock:
-            before = self._session.copy()
+        before = self.session()
         try:
             yield
         finally:
@@ -311,5 +316,6 @@ register = _registry.register
 register_config = _registry.register_config
 register_class = _registry.register_class
 register_roles = _registry.register_roles
+session = _registry.session
 temporary_registrations = _registry.temporary_registrations
 refresh = _registry.refresh

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from formers.tokenization import PreTrainedTokenizerBase
 
-__all__ = ["add_model_arguments", "load_model", "load_tokenizer", "read_texts"]
+__all__ = ["add_model_arguments", "add_model_settings", "load_model", "load_tokenizer", "read_texts"]
 
 _DTYPES = ("auto", "float32", "float16", "bfloat16", "float64")
 
@@ -26,6 +26,11 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--model", required=True, metavar="FOLDER", help="a folder, or the id of a repository on the hub"
     )
+    add_model_settings(group)
+
+
+def add_model_settings(group: argparse._ActionsContainer) -> None:
+    """``--revision``, ``--device``, ``--dtype``."""
     group.add_argument("--revision", default="main", help="branch, tag or commit of the repository")
     group.add_argument("--device", help="such as cpu or cuda:0; an accelerator is used if there is one")
     group.add_argument("--dtype", choices=_DTYPES, help="of the weights")
@@ -59,8 +64,8 @@ def load_tokenizer(options: argparse.Namespace) -> PreTrainedTokenizerBase:
         return AutoTokenizer.from_pretrained(options.model, revision=options.revision)
 
 
-def load_model(options: argparse.Namespace, auto_class: str) -> Any:
-    """The model that ``--model`` names, by an Auto class, on its device.
+def load_model(options: argparse.Namespace, auto_class: str, **settings: Any) -> Any:
+    """The model that ``--model`` names, by an Auto class, on its device; ``settings`` are further ones of loading.
 
     Raises:
         ConfigValidationError: there is no such device.
@@ -69,7 +74,8 @@ def load_model(options: argparse.Namespace, auto_class: str) -> Any:
     from formers.auto import models
 
     load = getattr(models, auto_class).from_pretrained
-    settings = {} if options.dtype is None else {"dtype": options.dtype}
+    if options.dtype is not None:
+        settings["dtype"] = options.dtype
     with waiting(f"Loading {options.model}"):
         device = _device(options.device)
         return load(options.model, revision=options.revision, **settings).to(device)
