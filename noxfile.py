@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 import tomllib
 from dataclasses import dataclass
@@ -143,9 +144,10 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(requires=["torchbase", "build"])
 def tests(session: nox.Session) -> None:
-    """Everything that gates: lint, types, core_light, isolated, crash, parity, then the tests across packages."""
-    gates = ["lint", "types", "core_light", *(f"isolated({package.dist})" for package in PACKAGES), "crash"]
-    for gate in gates:
+    """Everything that gates: lint, types, core_light, isolated, crash, kernels, parity, then tests across packages."""
+    own = [f"isolated({package.dist})" for package in PACKAGES]
+    gates = ["lint", "types", "core_light", *own, "crash", "kernels"]
+    for gate in [*gates, "docs"]:
         session.notify(gate, posargs=[])
     for oracle in ("parity", "parity_old"):
         session.notify(oracle, posargs=["--quick"])
@@ -158,7 +160,12 @@ def together(session: nox.Session) -> None:
     share_torch(session)
     install_sources(session, "test")
     checkpoint(session)
-    session.run("pytest", "-m", NO_ORACLE, *(session.posargs or ["tests/integration", "tests/docs"]))
+    session.run(
+        "pytest",
+        "-m",
+        NO_ORACLE,
+        *(session.posargs or ["tests/integration", "tests/mutations", "tests/docs"]),
+    )
 
 
 @nox.session(requires=["torchbase", "build"], reuse_venv=False)
@@ -191,6 +198,18 @@ def crash(session: nox.Session) -> None:
     session.run(
         "pytest", *PARALLEL, "-m", slow, *(session.posargs or ["packages", "plugins"]), env=ONE_THREAD
     )
+
+
+@nox.session(requires=["torchbase"])
+def kernels(session: nox.Session) -> None:
+    """Triton kernels in Triton's interpreter, without a GPU: nox -s kernels -- packages/core/tests -k name."""
+    if sys.platform != "linux":
+        session.skip("Triton has wheels for Linux only")
+    share_torch(session)
+    install_sources(session, "kernels")
+    files = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("p*/*/tests/test_kernels*.py"))
+    interpreted = {**ONE_THREAD, "TRITON_INTERPRET": "1"}
+    session.run("pytest", *PARALLEL, "-m", "kernels", *(session.posargs or files), env=interpreted)
 
 
 @nox.session(requires=["torchbase"])
@@ -259,6 +278,13 @@ def types(session: nox.Session) -> None:
     share_torch(session)
     install_sources(session, "types")
     session.run("mypy", *(session.posargs or SOURCES))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, strictly: a link that leads nowhere is an error. Open build/site/index.html."""
+    session.install(*group("docs"))
+    session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session(requires=["torchbase", "build"])

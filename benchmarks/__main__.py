@@ -11,7 +11,17 @@ from pathlib import Path
 
 from benchmarks.report import Row, table, write
 
-KINDS = ("startup", "memory", "forward", "tokenizer", "processors", "generation", "assisted")
+KINDS = (
+    "startup",
+    "memory",
+    "forward",
+    "packing",
+    "tokenizer",
+    "processors",
+    "generation",
+    "assisted",
+    "encoder_decoder",
+)
 RESULTS = Path(__file__).parent / "results" / "cpu.json"
 
 

@@ -61,6 +61,7 @@ def environment() -> dict[str, object]:
         "formers",
         "formers-bert",
         "formers-gpt2",
+        "formers-t5",
         "torch",
         "transformers",
         "tokenizers",

@@ -1,9 +1,9 @@
 """The public API as text, one line for each name, parameter list and method; docs/public-api.txt is its snapshot.
 
     python tools/public_api.py                                      # compare; exit status 1 if anything differs
-    python tools/public_api.py --write changelog.d/formers.word.md    # accept a change, which that fragment describes
+    python tools/public_api.py --write changelog.d/formers.word.md  # accept a change, which that fragment describes
 
-Public are the names in ``__all__`` of ``formers`` and of the model packages, and, as the interface for plugins, whatever
+Public are the names in ``__all__`` of ``formers`` and of the model packages; and, as the interface for plugins, what
 the packages of this repository import from the core's modules.
 """
 
@@ -51,7 +51,8 @@ def render() -> str:
 def _interface() -> set[str]:
     """The names that the sources of models and plugins import from the core, as "module.Name"."""
     found = set()
-    for source in (*ROOT.glob("packages/models-*/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py")):
+    sources = (*ROOT.glob("packages/models-*/src/**/*.py"), *ROOT.glob("plugins/*/src/**/*.py"))
+    for source in (path for path in sources if "kernels" not in path.parts):
         for node in ast.walk(ast.parse(source.read_text("utf-8"))):
             module = node.module if isinstance(node, ast.ImportFrom) and not node.level else None
             if module is not None and module.partition(".")[0] == "formers":

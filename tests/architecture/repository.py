@@ -29,6 +29,11 @@ class Package:
         return list(self.project.get("entry-points", {}).get("formers.models", {}))
 
     @property
+    def published_types(self) -> list[str]:
+        """Those that the core may tell people to install; what is under plugins/ are examples."""
+        return self.model_types if self.folder.parent.name == "packages" else []
+
+    @property
     def requirements(self) -> list[str]:
         """Everything that the distribution may ask for, its extras included."""
         optional = self.project.get("optional-dependencies", {})

@@ -20,7 +20,9 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("files",),
     ("plugins",),
     ("config", "outputs", "layout", "cache"),
-    ("activations", "attention", "checkpoint", "losses", "tokenization", "kernels"),
+    ("activations", "attention", "checkpoint", "losses", "tokenization"),
+    ("kernels",),
+    ("collating",),
     ("modeling",),
     ("generation",),
     ("auto",),
@@ -29,18 +31,22 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 
 # These must be importable where PyTorch is not installed, and quickly.
-TORCH_FREE = ("_version", "errors", "files", "plugins", "config", "outputs", "tokenization", "auto", "cli")
-TORCH_FREE_IN_ARCHITECTURES = ("_version", "plugin", "configuration", "tokenization")
+TORCH_FREE = (
+    "_version", "errors", "files", "plugins", "config", "outputs", "tokenization", "collating", "auto", "cli",
+)  # fmt: skip
+TORCH_FREE_IN_ARCHITECTURES = ("_version", "plugin", "configuration", "tokenization", "collating")
 LOADED_LATE = {"formers.plugins.hookspecs"}  # first imported when a hook is first called
-HEAVY = {"torch", "numpy", "triton", "huggingface_hub", "pluggy", "importlib_metadata"}
+HEAVY = {"torch", "numpy", "triton", "huggingface_hub", "pluggy", "importlib_metadata", "google"}
 
 # The only modules that may import a package, at any time.
 SOLE_USERS = {
     "huggingface_hub": ("formers.files.hub", "formers.files.resolve", "formers.files.push"),
     "pluggy": ("formers.plugins",),
     "triton": ("formers.kernels",),
+    "google": ("formers.tokenization.sentencepiece_files",),
 }
 NEVER = {"transformers"}
+DISTRIBUTIONS = {"google": "protobuf"}  # of packages that are not called like what they are imported as
 
 MODULE_LINES = 400
 FUNCTION_LINES = 60
@@ -111,7 +117,8 @@ def declared(source: Path, module: str, dependencies: Iterable[str]) -> Iterator
         | set(sys.stdlib_module_names)
     )
     for found in imports_of(source):
-        if found.imported.split(".")[0] not in known:
+        package = found.imported.split(".")[0]
+        if DISTRIBUTIONS.get(package, package) not in known:
             yield f"{found.importer}:{found.line} imports {found.imported}, which is not declared"
 
 

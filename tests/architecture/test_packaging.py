@@ -86,5 +86,5 @@ def test_the_install_hints_name_the_architectures_that_exist(core: Package, pack
         "packages"
     ]
     for package in packages:
-        for model_type in package.model_types:
+        for model_type in package.published_types:
             assert canonicalize_name(catalogue[model_type]) == canonicalize_name(package.project["name"])

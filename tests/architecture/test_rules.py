@@ -58,5 +58,5 @@ def test_the_median_module_is_small(packages: list[Package]) -> None:
 
 
 def test_the_core_names_no_architecture(core: Package, packages: list[Package]) -> None:
-    model_types = {*ARCHITECTURES, *(name for package in packages for name in package.model_types)}
+    model_types = {*ARCHITECTURES, *(name for package in packages for name in package.published_types)}
     assert_kept(rules.names(core.source, sorted(model_types)))

@@ -18,7 +18,7 @@ PAGES = [
     README,
     *sorted(README.parent.glob("packages/*/README.md")),
     *sorted(README.parent.glob("plugins/*/README.md")),
-    *sorted(README.parent.glob("docs/*.md")),
+    *sorted(README.parent.glob("docs/**/*.md")),
 ]
 BLOCKS = [
     block
@@ -26,7 +26,7 @@ BLOCKS = [
     for block in re.findall(r"^```(\w+)\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
 ]
 CHECKPOINT = "sentence-transformers/all-MiniLM-L6-v2"  # the README's name on the hub
-TRAINING = README.parent / "examples" / "train_tiny_gpt2.py"  # makes the model of docs/generation.md
+EXAMPLES = README.parent / "examples"  # those that train make the models of docs/generation.md
 
 
 def file_of(block: str) -> str | None:
@@ -65,7 +65,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert spec.origin is not None
     (folder / CHECKPOINT).parent.mkdir()
     (folder / CHECKPOINT).symlink_to(Path(spec.origin).parent / "model")
-    subprocess.run([sys.executable, str(TRAINING), "tiny-gpt2", "--steps", "2"], cwd=folder, check=True)
+    for name in ("gpt2", "t5"):
+        program = str(EXAMPLES / f"train_tiny_{name}.py")
+        subprocess.run([sys.executable, program, f"tiny-{name}", "--steps", "2"], cwd=folder, check=True)
     return folder
 
 

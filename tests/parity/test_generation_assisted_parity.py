@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from assisting import NOISE, PROCESSED, SAMPLED, Pair, same
 
 import formers_gpt2
 
@@ -23,91 +24,30 @@ SETTINGS: dict[str, Any] = {
     "vocab_size": 61, "n_positions": 96, "n_embd": 24, "n_layer": 2, "n_head": 4, "bos_token_id": 57,
     "eos_token_id": 58, "pad_token_id": 58, "initializer_range": 0.4, "attn_implementation": "eager",
 }  # fmt: skip
-NOISE = {"the model itself": 0.0, "good": 0.02, "fair": 0.08, "another": 1.0}
 PROMPTS = {"once": [[5, 6, 7, 8, 9]], "repeating": [[1, 2, 3, 4, 5, 1, 2, 3, 9, 1, 2]], "one token": [[11]]}
-PROCESSED: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "several ends": {"eos_token_id": [3, 9, 17, 58]},
-    "minimum length": {"min_length": 15, "eos_token_id": [3, 9, 17]},
-    "repetition penalty": {"repetition_penalty": 1.7},
-    "no repeated n-grams": {"no_repeat_ngram_size": 2},
-    "forced end": {"forced_eos_token_id": 58},
-    "bad words": {"bad_words_ids": [[3], [4, 5], [9, 1, 2]]},
-    "maximum length": {"max_length": 30, "max_new_tokens": None},
-}
-# The oracle shapes an assistant's distribution twice, which shows with any filter that changes what is left.
-SAMPLED: dict[str, dict[str, Any]] = {
-    "all tokens": {"top_k": 0},
-    "top-k": {"top_k": 5},
-    "min-p": {"top_k": 0, "min_p": 0.1},
-    "ends": {"top_k": 0, "eos_token_id": [3, 9, 17, 58]},
-    "repetition penalty": {"top_k": 0, "repetition_penalty": 1.3},
-}
 
 
-class Pair:
-    """Models of both libraries with the same weights, and how often each model ran."""
+def make() -> tuple[Any, Any]:
+    """The oracle's GPT-2 and ours with the same weights."""
+    import transformers
 
-    def __init__(self, noise: float) -> None:
-        import transformers
-
-        torch.manual_seed(11)
-        shared, assistants = [], []
-        for library in (transformers, formers_gpt2):
-            for models in (shared, assistants):
-                models.append(library.GPT2LMHeadModel(library.GPT2Config(**SETTINGS)).double().eval())
-        weights = shared[0].state_dict()
-        noisy = {name: value + noise * torch.randn_like(value) for name, value in weights.items()}
-        noisy["lm_head.weight"] = noisy["transformer.wte.weight"]
-        shared[1].load_state_dict(weights)
-        for assistant in assistants:
-            assistant.load_state_dict(noisy)
-            assistant.generation_config.num_assistant_tokens = 4
-            assistant.generation_config.assistant_confidence_threshold = 0.0
-            assistant.generation_config.num_assistant_tokens_schedule = "constant"
-        self.models, self.assistants = shared, assistants
-        self.lengths: list[list[int]] = [[], []]
-        for model, lengths in zip(shared, self.lengths, strict=True):
-            model.register_forward_pre_hook(_counter(lengths), with_kwargs=True)
-
-    def generate(self, prompt: list[list[int]], **settings: Any) -> list[Any]:
-        """What both return, the oracle first."""
-        results = []
-        for model, assistant, lengths in zip(self.models, self.assistants, self.lengths, strict=True):
-            given = {} if "prompt_lookup_num_tokens" in settings else {"assistant_model": assistant}
-            lengths.clear()
-            torch.manual_seed(5)
-            asked = {"max_new_tokens": 25, "return_dict_in_generate": True, "output_scores": True, **settings}
-            results.append(model.generate(torch.tensor(prompt), output_logits=True, **asked, **given))
-        return results
-
-
-def _counter(lengths: list[int]) -> Any:
-    def count(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
-        lengths.append(kwargs["input_ids"].shape[1])
-
-    return count
+    torch.manual_seed(11)
+    oracle, ours = (
+        library.GPT2LMHeadModel(library.GPT2Config(**SETTINGS)).double().eval()
+        for library in (transformers, formers_gpt2)
+    )
+    ours.load_state_dict(oracle.state_dict())
+    return oracle, ours
 
 
 @pytest.fixture(scope="module", params=NOISE)
 def pair(request: pytest.FixtureRequest) -> Pair:
-    return Pair(NOISE[request.param])
+    return Pair(make, NOISE[request.param])
 
 
 @pytest.fixture(scope="module")
 def copying() -> Pair:
-    return Pair(0.0)
-
-
-def same(results: list[Any]) -> None:
-    oracle, ours = results
-    assert ours.sequences.tolist() == oracle.sequences.tolist()
-    for name in ("scores", "logits"):
-        theirs, mine = getattr(oracle, name), getattr(ours, name)
-        for expected, actual in zip(theirs, mine, strict=False):
-            torch.testing.assert_close(actual, expected.float(), rtol=1e-5, atol=1e-5)
-        # The oracle may keep scores of guesses that the end of the text cut off.
-        assert len(theirs) >= len(mine)
+    return Pair(make, 0.0)
 
 
 @pytest.mark.parametrize("prompt", PROMPTS)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from generation_settings import CONTRASTIVE, END, GROUPS, PAD, WANTED, close, old_search
 from torch import Tensor
 
 import formers_gpt2
@@ -29,7 +30,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 
-END, PAD = 58, 59
 BASE = {
     "vocab_size": 61, "n_positions": 64, "n_embd": 24, "n_layer": 2, "n_head": 4, "bos_token_id": 57,
     "eos_token_id": END, "pad_token_id": PAD, "initializer_range": 0.4,
@@ -38,49 +38,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "small": {},
     "scaled": {"scale_attn_by_inverse_layer_idx": True, "n_layer": 3},
     "odd": {"n_embd": 33, "n_head": 3, "n_inner": 17, "activation_function": "relu", "vocab_size": 75},
-}
-SOON = {"eos_token_id": 7}  # a likely token of these models
-GROUPS: dict[str, dict[str, Any]] = {
-    "two groups": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8},
-    "strong penalty": {"num_beams": 6, "num_beam_groups": 3, "diversity_penalty": 5.5},
-    "a beam a group": {"num_beams": 3, "num_beam_groups": 3, "diversity_penalty": 1.0, "num_return_sequences": 3},
-    "all of them": {"num_beams": 6, "num_beam_groups": 2, "diversity_penalty": 0.5, "num_return_sequences": 6},
-    "without a cache": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8, "use_cache": False},
-    "ends soon": {"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8, "num_return_sequences": 4, **SOON},
-    "the end is the padding": {
-        "num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 2.0, "num_return_sequences": 4,
-        "eos_token_id": 7, "pad_token_id": 7,
-    },
-    "short": {
-        "num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8, "length_penalty": -1.0,
-        "num_return_sequences": 4, **SOON,
-    },
-    "long": {
-        "num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8, "length_penalty": 2.0,
-        "early_stopping": "never", **SOON,
-    },
-    "early": {
-        "num_beams": 6, "num_beam_groups": 3, "diversity_penalty": 0.8, "early_stopping": True,
-        "num_return_sequences": 2, **SOON,
-    },
-    "processors": {
-        "num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8, "no_repeat_ngram_size": 2, "min_new_tokens": 5,
-        "bad_words_ids": [[3], [4, 5]], **SOON,
-    },
-    "suppressed": {
-        "num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.8, "suppress_tokens": [1, 2, 16, 17],
-        "sequence_bias": [[[5], 4.0], [[8, 6], -3.0]], "exponential_decay_length_penalty": (4, 1.3),
-    },
-}  # fmt: skip
-CONTRASTIVE: dict[str, dict[str, Any]] = {
-    "usual": {"penalty_alpha": 0.6, "top_k": 4},
-    "weak": {"penalty_alpha": 0.1, "top_k": 2},
-    "strong": {"penalty_alpha": 1.0, "top_k": 9},
-    "all tokens": {"penalty_alpha": 0.5, "top_k": 61},
-    "ends soon": {"penalty_alpha": 0.6, "top_k": 4, **SOON},
-    "the end is the padding": {"penalty_alpha": 0.6, "top_k": 4, "eos_token_id": 7, "pad_token_id": 7},
-    "processors": {"penalty_alpha": 0.6, "top_k": 4, "no_repeat_ngram_size": 2, "min_new_tokens": 5, **SOON},
-    "low memory": {"penalty_alpha": 0.6, "top_k": 4, "low_memory": False},
 }
 
 
@@ -110,20 +67,6 @@ def prompts(*, padded: bool) -> dict[str, Tensor]:
     for row, padding in ((1, 3), (2, 1)) if padded else ():
         ids[row, :padding], mask[row, :padding] = PAD, 0
     return {"input_ids": ids, "attention_mask": mask}
-
-
-WANTED = {
-    "return_dict_in_generate": True,
-    "output_scores": True,
-    "output_logits": True,
-    "output_hidden_states": True,
-}
-
-
-def close(ours: Any, theirs: Any) -> None:
-    assert len(ours) == len(theirs)
-    for mine, expected in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine.float(), expected.float(), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("padded", [False, True], ids=["", "padded"])
@@ -170,24 +113,6 @@ def test_contrastive_search(pair: tuple[Any, Any], name: str, padded: bool) -> N
         close(mine, expected)
     assert ours.past_key_values.get_seq_length() == theirs.past_key_values.get_seq_length()
     assert ours.past_key_values[0][0].shape == theirs.past_key_values[0][0].shape
-
-
-def old_search(oracle: Any, rows: Tensor, scorer: Any, processors: list[Any], limit: int) -> Any:
-    """The oracle's search with a scorer; with one group of beams it is its former ``beam_search``."""
-    from transformers import DynamicCache, GenerationConfig
-    from transformers.generation import LogitsProcessorList as Processors
-    from transformers.generation import MaxLengthCriteria as Limit
-    from transformers.generation import StoppingCriteriaList as Criteria
-
-    config = GenerationConfig(
-        eos_token_id=7, pad_token_id=PAD, return_dict_in_generate=True, output_scores=True
-    )
-    oracle._prepare_special_tokens(config, device="cpu")
-    with torch.no_grad():
-        return oracle._group_beam_search(
-            rows, scorer, Processors(processors), Criteria([Limit(limit)]), config, False,
-            attention_mask=torch.ones_like(rows), use_cache=True, past_key_values=DynamicCache(),
-        )  # fmt: skip
 
 
 @pytest.mark.parametrize("early", [False, True, "never"])

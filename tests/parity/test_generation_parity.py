@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from generation_settings import DETERMINISTIC, SAMPLED, prompts, same
 
 import formers_bert
 import formers_gpt2
@@ -30,54 +30,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "scaled": {"scale_attn_by_inverse_layer_idx": True, "n_layer": 3},
     "odd": {"n_embd": 33, "n_head": 3, "n_inner": 17, "activation_function": "relu", "vocab_size": 75},
 }
-DETERMINISTIC: dict[str, dict[str, Any]] = {
-    "greedy": {},
-    "without a cache": {"use_cache": False},
-    "static cache": {"cache_implementation": "static"},
-    "several ends": {"eos_token_id": [3, 9, 17, 58]},
-    "an end that is the padding": {"eos_token_id": 7, "pad_token_id": 7},
-    "minimum length": {"min_length": 15, "eos_token_id": [3, 9, 17]},
-    "minimum of new tokens": {"min_new_tokens": 6, "eos_token_id": [3, 9, 17]},
-    "repetition penalty": {"repetition_penalty": 1.7},
-    "no repeated n-grams": {"no_repeat_ngram_size": 2},
-    "no n-grams of the prompt": {"encoder_no_repeat_ngram_size": 2},
-    "encoder repetition penalty": {"encoder_repetition_penalty": 1.4},
-    "bad words": {"bad_words_ids": [[3], [4, 5], [9, 1, 2]]},
-    "sequence bias": {"sequence_bias": [[[5], 4.0], [[8, 6], -3.0]]},
-    "forced beginning": {"forced_bos_token_id": 5, "forced_eos_token_id": 58},
-    "suppressed tokens": {"suppress_tokens": [1, 2, 3], "begin_suppress_tokens": [4, 5]},
-    "longer is costly": {"exponential_decay_length_penalty": (4, 1.3)},
-    "invalid values removed": {"remove_invalid_values": True, "renormalize_logits": True},
-    "maximum length": {"max_length": 17, "max_new_tokens": None},
-    "guidance": {"guidance_scale": 1.6},
-    "beams": {"num_beams": 3},
-    "beams without a cache": {"num_beams": 3, "use_cache": False},
-    "beams in a static cache": {"num_beams": 3, "cache_implementation": "static"},
-    "several of the beams": {"num_beams": 4, "num_return_sequences": 3},
-    "short beams": {"num_beams": 3, "length_penalty": -1.0, "eos_token_id": [3, 9, 17, 20, 21]},
-    "long beams": {"num_beams": 3, "length_penalty": 2.0, "eos_token_id": [3, 9, 17, 20, 21]},
-    "beams that stop early": {"num_beams": 3, "early_stopping": True, "eos_token_id": [3, 9, 17]},
-    "beams that never stop early": {
-        "num_beams": 3, "early_stopping": "never", "length_penalty": 1.5, "eos_token_id": [3, 9, 17],
-    },
-    "beams with processors": {"num_beams": 4, "no_repeat_ngram_size": 3, "repetition_penalty": 1.2, "min_length": 12},
-}  # fmt: skip
-SAMPLED: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "all tokens": {"top_k": 0},
-    "top-k": {"top_k": 5, "temperature": 0.7},
-    "top-p": {"top_k": 0, "top_p": 0.7},
-    "min-p": {"top_k": 0, "min_p": 0.1},
-    "typical": {"top_k": 0, "typical_p": 0.6},
-    "epsilon": {"top_k": 0, "epsilon_cutoff": 0.02},
-    "eta": {"top_k": 0, "eta_cutoff": 0.05},
-    "several": {"num_return_sequences": 3, "temperature": 1.5},
-    "beams": {"num_beams": 3},
-    "beams with warpers": {"num_beams": 3, "top_p": 0.8, "temperature": 1.3, "num_return_sequences": 2},
-    "an end": {"eos_token_id": [3, 9, 17, 20], "repetition_penalty": 1.2},
-    "without a cache": {"use_cache": False},
-    "static cache": {"cache_implementation": "static"},
-}
 
 
 @pytest.fixture(scope="module", params=CONFIGURATIONS)
@@ -91,42 +43,6 @@ def pair(request: pytest.FixtureRequest) -> tuple[Any, Any]:
     ours = formers_gpt2.GPT2LMHeadModel(formers_gpt2.GPT2Config(**settings)).double().eval()
     ours.load_state_dict(oracle.state_dict())
     return oracle, ours
-
-
-def prompts() -> dict[str, Tensor]:
-    """Three prompts of different lengths, padded on the left."""
-    ids = torch.randint(0, 56, (3, 7), generator=torch.Generator().manual_seed(3))
-    mask = torch.ones_like(ids)
-    for row, padding in ((1, 3), (2, 1)):
-        ids[row, :padding], mask[row, :padding] = 59, 0
-    return {"input_ids": ids, "attention_mask": mask}
-
-
-def same(pair: tuple[Any, Any], inputs: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Both generate the same, and return the same beside it."""
-    wanted = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
-    results = []
-    for model in pair:
-        torch.manual_seed(5)
-        results.append(model.generate(**inputs, **{"max_new_tokens": 12, **settings, **wanted}))
-    oracle, ours = results
-    torch.testing.assert_close(ours.sequences, oracle.sequences, rtol=0, atol=0)
-    for name in ("scores", "logits"):
-        theirs, mine = getattr(oracle, name), getattr(ours, name)
-        assert len(mine) == len(theirs)
-        for expected, actual in zip(theirs, mine, strict=True):
-            # Guidance leaves the oracle's scores in the dtype of its model.
-            torch.testing.assert_close(actual, expected.float(), rtol=1e-5, atol=1e-5)
-    if "beam_indices" in oracle:
-        assert torch.equal(ours.beam_indices, oracle.beam_indices)
-        torch.testing.assert_close(ours.sequences_scores, oracle.sequences_scores, rtol=1e-5, atol=1e-6)
-    transitions = [
-        model.compute_transition_scores(
-            result.sequences, result.scores, result.get("beam_indices"), normalize_logits=False
-        )
-        for model, result in zip(pair, results, strict=True)
-    ]
-    torch.testing.assert_close(transitions[1], transitions[0].float(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", DETERMINISTIC)

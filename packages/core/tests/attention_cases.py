@@ -13,9 +13,14 @@ from torch import Tensor
 from formers.attention import AttentionImplementation, AttentionPass, DenseBias, ScoreBias, TableBias
 from formers.attention.eager import Eager
 from formers.attention.sdpa import Sdpa
+from formers.attention.varlen_cpu import VarlenCpu
 from formers.layout import Layout
 
-IMPLEMENTATIONS: dict[str, AttentionImplementation] = {"eager": Eager(), "sdpa": Sdpa()}
+IMPLEMENTATIONS: dict[str, AttentionImplementation] = {
+    "eager": Eager(),
+    "sdpa": Sdpa(),
+    "varlen_cpu": VarlenCpu(),
+}
 SCALE = 0.4
 
 

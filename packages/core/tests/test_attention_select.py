@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from formers.attention import AttentionImplementation, AttentionRequest, registry, select
+from formers.attention import AttentionImplementation, AttentionRequest, OutOfScope, registry, select
 from formers.attention.builtin import implementations
 from formers.attention.report import AttentionReport
 from formers.errors import (
@@ -51,6 +51,7 @@ class Shadow(Fused):
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(select.VARIABLE, raising=False)
+    monkeypatch.delenv(select.STRICT, raising=False)
 
 
 @pytest.fixture
@@ -71,10 +72,10 @@ def test_auto_takes_the_best_that_can() -> None:
     for wanted in (None, "auto"):
         chosen = select.select(request("padding"), wanted)
         assert chosen.implementation.name == "sdpa"
-        assert chosen.passed_over == ()
+        assert chosen.passed_over == (("varlen_cpu", ("it is for packed batches",)),)
     chosen = select.select(request("probs", "head_mask"))
     assert chosen.implementation.name == "eager"
-    ((name, reasons),) = chosen.passed_over
+    _, (name, reasons) = chosen.passed_over
     assert name == "sdpa"
     assert len(reasons) == 2
     assert "output_attentions" in reasons[0]
@@ -87,7 +88,7 @@ def test_a_name_is_used_or_refused_but_never_replaced() -> None:
     assert str(error.value) == (
         "toy: attention 'sdpa' cannot serve this call (encode, cpu, float32, 4 heads of 16, needs probs):\n"
         "  - torch's kernels do not return the probabilities (output_attentions=True)\n"
-        "Usable here: 'eager'. Use attn_implementation='auto' to pick one."
+        "Usable here: 'eager'. Use attn_implementation='auto' to pick one, or 'sdpa,auto' to fall back on it."
     )
 
 
@@ -127,6 +128,57 @@ def test_the_environment_decides_where_the_caller_did_not(monkeypatch: pytest.Mo
     assert select.select(request()).implementation.name == "sdpa"
 
 
+class Partly(Fused):
+    """Is meant for prompts on a GPU, and has limits."""
+
+    def supports(self, request: AttentionRequest) -> tuple[str, ...]:
+        reasons = [OutOfScope("it is for prompts")] if request.phase == "decode" else []
+        return (*reasons, *(("heads are too wide",) if request.head_dim > 8 else ()))
+
+
+def test_strict_mode_takes_no_failure_for_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = [*implementations(), Partly()]
+    assert select.select(request(), None, installed).implementation.name == "sdpa"
+    monkeypatch.setenv(select.STRICT, "1")
+    with pytest.raises(AttentionUnsupported) as error:
+        select.select(request(), "auto", installed)
+    assert str(error.value) == (
+        "toy: FORMERS_ATTENTION_STRICT forbids to pass over a better attention for this call (encode, cpu, float32, "
+        "4 heads of 16):\n"
+        "  - fused: heads are too wide\n"
+        "Without it 'sdpa' would serve the call; name it as attn_implementation if that is what you want."
+    )
+    with pytest.raises(AttentionUnsupported, match=r"\(encode, cpu.*\n  - fused: heads are too wide"):
+        select.select(request("head_mask"), "sdpa,auto", installed)
+    # Names never fall back, and a list of names says itself what may follow.
+    assert select.select(request(), "sdpa", installed).implementation.name == "sdpa"
+    assert select.select(request(), "fused,sdpa", installed).implementation.name == "sdpa"
+    monkeypatch.setenv(select.VARIABLE, "fused,sdpa")
+    assert select.select(request(), None, installed).implementation.name == "sdpa"
+    monkeypatch.delenv(select.VARIABLE)
+    monkeypatch.setenv(select.STRICT, "0")
+    assert select.select(request(), None, installed).implementation.name == "sdpa"
+
+
+def test_strict_mode_forgives_what_is_not_meant_for_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(select.STRICT, "1")
+    installed = [*implementations(), Partly()]
+    step = AttentionRequest(
+        "toy", "decode", "cpu", torch.float32, 4, 16
+    )  # too wide as well, which is no matter
+    chosen = select.select(step, None, installed)
+    assert chosen.implementation.name == "sdpa"
+    assert chosen.passed_over == (
+        ("fused", ("it is for prompts", "heads are too wide")),
+        ("varlen_cpu", ("it is for packed batches",)),
+    )
+    for device in ("cpu", "cuda"):
+        assert select.select(request("padding", device=device)).implementation.name == "sdpa"
+    assert select.select(request("packed", device="cuda")).implementation.name == "sdpa"
+    with pytest.raises(AttentionUnsupported, match="sdpa: torch's kernels do not return the probabilities"):
+        select.select(request("probs"))
+
+
 @pytest.mark.usefixtures("toy")
 def test_an_architecture_brings_its_own() -> None:
     cuda = request(architecture="toy-fused", device="cuda")
@@ -134,7 +186,7 @@ def test_an_architecture_brings_its_own() -> None:
     assert select.select(request(device="cuda")).implementation.name == "sdpa"
     chosen = select.select(request(architecture="toy-fused"))
     assert chosen.implementation.name == "sdpa"
-    assert chosen.passed_over == (("fused", ("runs on cuda only",)),)
+    assert chosen.passed_over[0] == ("fused", ("runs on cuda only",))
     with pytest.raises(AttentionUnsupported, match="runs on cuda only\n  - does not return"):
         select.select(request("probs", architecture="toy-fused"), "fused")
 
@@ -169,7 +221,12 @@ class Answer:
 
 def test_plugins_add_to_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hooks, "call", Answer([[Fused()]]))
-    assert [one.name for one in registry.implementations_for("toy")] == ["eager", "sdpa", "fused"]
+    assert [one.name for one in registry.implementations_for("toy")] == [
+        "eager",
+        "sdpa",
+        "varlen_cpu",
+        "fused",
+    ]
 
 
 def test_two_of_one_name_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +241,7 @@ def test_what_is_no_implementation_is_left_out_with_a_warning(monkeypatch: pytes
     monkeypatch.setattr(hooks, "call", Answer([[object()]]))
     with pytest.warns(PluginWarning, match="which is left out; expected an object with name, priority"):
         found = registry.implementations_for("toy")
-    assert [one.name for one in found] == ["eager", "sdpa"]
+    assert [one.name for one in found] == ["eager", "sdpa", "varlen_cpu"]
     monkeypatch.setenv("FORMERS_STRICT_PLUGINS", "1")
     with pytest.raises(PluginLoadError, match="left out"):
         registry.implementations_for("toy")
@@ -227,7 +284,9 @@ def test_the_report_is_a_value_and_reads_well() -> None:
     assert report.names("decode") == []
     assert str(report) == (
         "toy: encode, cpu, float32, 4 heads of 16, needs padding -> sdpa\n"
+        "    not varlen_cpu: it is for packed batches\n"
         "toy: encode, cpu, float32, 4 heads of 16, needs probs -> eager\n"
+        "    not varlen_cpu: it is for packed batches\n"
         "    not sdpa: torch's kernels do not return the probabilities (output_attentions=True)"
     )
     assert str(AttentionReport([])) == "No attention call has been made yet."

@@ -28,6 +28,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "class_prefixes": {},
         "name_patterns": [["acme", "auto-acme"]],
         "tokenizer_only": [],
+        "look_alikes": {},
     }
     monkeypatch.setattr(catalogue, "_data", lambda: data)
     with registry.temporary_registrations():

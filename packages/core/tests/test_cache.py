@@ -296,6 +296,61 @@ def test_the_encoder_is_stored_once_and_kept() -> None:
     assert not cache.cross_layer(1).is_filled
 
 
+def shared(copies: int) -> tuple[EncoderDecoderCache, Tensor]:
+    """Two prompts of which several rows share the encoder's keys, and those keys."""
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache(), shares=True)
+    cache.layer(0).append(*pair(1))
+    keys, _ = cache.cross_layer(0).append(*pair(5))
+    assert cache.fork_rows(copies)
+    return cache, keys
+
+
+@torch.no_grad()
+def test_rows_of_a_prompt_share_its_encoder() -> None:
+    cache, keys = shared(3)
+    assert (cache.copies, cache.batch_size, cache.cross_attention_cache.batch_size) == (3, 6, 2)
+    own = cache.layer(0).read()[0].clone()
+    rows = torch.tensor([2, 0, 0, 3, 5, 4])
+    cache.reorder_within_prompts(rows)
+    assert torch.equal(cache.layer(0).read()[0], own[rows])
+    assert cache.cross_layer(0).read()[0].data_ptr() == keys.data_ptr()
+    assert cache.fork_rows(2)
+    assert (cache.copies, cache.batch_size) == (6, 12)
+    cache.reset()
+    assert cache.copies == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"),
+    [
+        (lambda cache: cache.unshare(), [0, 0, 0, 1, 1, 1]),
+        (lambda cache: cache.reorder_cache(torch.tensor([5, 0, 0, 3, 1, 4])), [1, 0, 0, 1, 0, 1]),
+        (lambda cache: cache.batch_repeat_interleave(2), [0] * 6 + [1] * 6),
+        (lambda cache: cache.batch_select_indices(torch.tensor([2, 3])), [0, 1]),
+    ],
+)
+@torch.no_grad()
+def test_rows_that_may_mix_prompts_get_copies(
+    change: Callable[[EncoderDecoderCache], None], rows: list[int]
+) -> None:
+    cache, keys = shared(3)
+    change(cache)
+    assert torch.equal(cache.cross_layer(0).read()[0], keys[rows])
+    assert (cache.copies, cache.batch_size) == (1, len(rows))
+
+
+@torch.no_grad()
+def test_rows_share_nothing_unless_they_may() -> None:
+    cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
+    cache.cross_layer(0).append(*pair(5))
+    assert not cache.fork_rows(2)
+    assert cache.cross_attention_cache.batch_size == 4
+    own = DynamicCache([pair(1)])
+    assert not own.fork_rows(3)
+    own.unshare()
+    assert own.batch_size == 6
+
+
 def test_an_encoder_of_length_zero_is_stored_too() -> None:
     for grad in (True, False):
         layer = DynamicLayer()

@@ -6,6 +6,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,13 +246,14 @@ def test_kinds_must_match_and_types_within_a_kind_are_converted(
 
 def test_the_type_of_floating_point_weights() -> None:
     state = values(Base)
-    model = on_meta(Base)
-    report = load_into(model, StateDict(state), Declarations(float32=(r"^norm\.",)), dtype=torch.bfloat16)
-    types = {key: tensor.dtype for key, tensor in model.state_dict().items()}
-    assert types.pop("norm.weight") == types.pop("norm.bias") == torch.float32
-    assert set(types.values()) == {torch.bfloat16}
-    assert report.dtype_changes["mean"] == ("float32", "bfloat16")
-    assert "norm.weight" not in report.dtype_changes
+    for dtype, kept in ((torch.bfloat16, torch.bfloat16), (torch.float16, torch.float32)):
+        model = on_meta(Base)
+        report = load_into(model, StateDict(state), Declarations(float32=(r"^norm\.",)), dtype=dtype)
+        types = {key: tensor.dtype for key, tensor in model.state_dict().items()}
+        assert types.pop("norm.weight") == types.pop("norm.bias") == kept
+        assert set(types.values()) == {dtype}
+        assert report.dtype_changes["mean"] == ("float32", str(dtype).removeprefix("torch."))
+        assert ("norm.weight" in report.dtype_changes) == (kept != torch.float32)
     load_into(model, StateDict(state | {"mean": torch.zeros(HIDDEN).double()}))
     assert model.mean.dtype == torch.float64
 
@@ -315,6 +317,12 @@ def test_ties_that_do_not_hold_are_warned_about() -> None:
         report = load_into(model, StateDict(state), DECLARED)
     assert report.untied == TIES
     assert torch.equal(model.decoder.weight, state["decoder.weight"])
+
+
+@pytest.mark.filterwarnings("error")
+def test_ties_that_need_not_hold_are_reported_only() -> None:
+    declared = replace(DECLARED, apart=["decoder.weight"])
+    assert load_into(on_meta(Head), StateDict(values(Head)), declared).untied == TIES
 
 
 def test_a_module_that_is_held_twice_is_one_place() -> None:

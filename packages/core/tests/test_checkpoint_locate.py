@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from formers import refresh_plugins
 from formers.checkpoint.formats import CheckpointFormat, ReadOptions, builtin, known_formats
 from formers.checkpoint.header import TensorInfo
 from formers.checkpoint.locate import candidates, locate, locate_file
@@ -21,6 +23,17 @@ from formers.errors import CorruptFileError, FormersWarning, LoadError, UnsafePa
 from formers.files.commit import Commit
 from formers.files.folder import Folder
 from formers.plugins import hooks
+
+
+@pytest.fixture(autouse=True)
+def _only_the_core(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Formats that installed plugins bring would be candidates too."""
+    monkeypatch.setenv("FORMERS_DISABLE_PLUGINS", "*")
+    refresh_plugins()
+    yield
+    monkeypatch.undo()
+    refresh_plugins()
+
 
 TENSORS = {"a": torch.arange(300.0), "b": torch.ones(300), "c": torch.zeros(2, dtype=torch.int64)}
 

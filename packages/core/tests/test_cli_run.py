@@ -17,8 +17,9 @@ from fake_dists import python
 from small_tokenizer import small
 from toy import ToyConfig, ToyForMaskedLM
 from toy_causal import ToyCausalConfig, ToyForCausalLM, toy_causal
+from toy_seq2seq import ToySeq2Seq, ToySeq2SeqConfig, toy_seq2seq
 
-from formers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM
+from formers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 from formers.cli import main, progress
 from formers.cli.progress import waiting
 from formers.cli.tasks.text_generation import _gap
@@ -38,6 +39,8 @@ def registered() -> Iterator[None]:
         AutoModelForCausalLM.register(ToyCausalConfig, ToyForCausalLM)
         AutoConfig.register("toy", ToyConfig)
         AutoModelForMaskedLM.register(ToyConfig, ToyForMaskedLM)
+        AutoConfig.register("toy_seq2seq", ToySeq2SeqConfig)
+        AutoModelForSeq2SeqLM.register(ToySeq2SeqConfig, ToySeq2Seq)
         yield
 
 
@@ -58,6 +61,23 @@ def writer(tmp_path_factory: pytest.TempPathFactory) -> str:
         model.head.bias[64:90] = 0.0
     model.generation_config = GenerationConfig(
         max_new_tokens=8, bos_token_id=VOCABULARY[END], eos_token_id=VOCABULARY[END]
+    )
+    model.save_pretrained(folder)
+    byte_level().save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def answerer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An encoder and a decoder that answers in letters."""
+    folder = tmp_path_factory.mktemp("answerer")
+    end = VOCABULARY[END]
+    model = toy_seq2seq(seed=3, vocab_size=len(VOCABULARY), eos_token_id=end, decoder_start_token_id=end)
+    with torch.no_grad():
+        model.head.bias.fill_(-30.0)
+        model.head.bias[64:90] = 0.0
+    model.generation_config = GenerationConfig(
+        max_new_tokens=8, eos_token_id=end, pad_token_id=end, decoder_start_token_id=end
     )
     model.save_pretrained(folder)
     byte_level().save_pretrained(folder)
@@ -241,11 +261,13 @@ def test_a_plan_is_explained_without_the_weights(writer: str, tmp_path: Path, ca
     assert "generation_config.json" in capsys.readouterr().err
 
 
-def failing(error: BaseException, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def failing(
+    error: BaseException, step: int, monkeypatch: pytest.MonkeyPatch, model: type[Any] = ToyForCausalLM
+) -> None:
     calls = 0
-    forward = ToyForCausalLM.forward
+    forward = model.forward
 
-    def fail(self: ToyForCausalLM, *args: Any, **kwargs: Any) -> Any:
+    def fail(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == step:
@@ -253,7 +275,7 @@ def failing(error: BaseException, step: int, monkeypatch: pytest.MonkeyPatch) ->
         return forward(self, *args, **kwargs)
 
     fail.__wrapped__ = forward  # type: ignore[attr-defined]
-    monkeypatch.setattr(ToyForCausalLM, "forward", fail)
+    monkeypatch.setattr(model, "forward", fail)
 
 
 def test_an_interruption_keeps_what_was_printed(
@@ -288,6 +310,86 @@ def test_a_space_that_a_decoder_leaves_out_is_put_back() -> None:
     assert _gap(words, [], [2], "w2") == ""
     assert _gap(words, [1], [2], " w2") == ""
     assert _gap(lambda ids, **options: "".join(map(str, ids)), [1], [2], "2") == ""
+
+
+# Texts made of texts.
+
+
+def answered(folder: str, text: str, **settings: Any) -> list[str]:
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder)
+    rows = model.generate(**byte_level()(text, return_tensors="pt"), **settings)
+    return [byte_level().decode(row, skip_special_tokens=True) for row in rows]
+
+
+def test_texts_are_answered(answerer: str, capsys: Captured) -> None:
+    command = ["run", "text2text-generation", "--model", answerer]
+    (text,), (other,) = (answered(answerer, prompt) for prompt in ("the cat", "é"))
+    assert len(text) == 8
+    assert text != other
+    assert main([*command, "the cat"]) == 0
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == (f"{text}\n", "")
+    assert main([*command, "the cat", "é", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"prompt": "the cat", "text": text, "complete": True},
+        {"prompt": "é", "text": other, "complete": True},
+    ]
+    assert main([*command, "the cat", "é"]) == 0
+    assert capsys.readouterr().out == f"{text}\n\n{other}\n"
+
+
+def test_answers_are_shown_as_they_come(answerer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    class Screen(io.StringIO):
+        def flush(self) -> None:
+            written.append(self.getvalue())
+
+    monkeypatch.setattr(sys, "stdout", Screen())
+    assert main(["run", "text2text-generation", "--model", answerer, "the cat"]) == 0
+    (text,) = answered(answerer, "the cat")
+    assert all(text[:end] in written for end in range(9))
+
+
+def test_settings_of_answers_come_from_options(
+    answerer: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    command = ["run", "text2text-generation", "--model", answerer, "the cat"]
+    assert main([*command, "--num-beams", "3", "--num-return-sequences", "2"]) == 0
+    first, second = answered(answerer, "the cat", num_beams=3, num_return_sequences=2)
+    assert capsys.readouterr().out == f"{first}\n\n{second}\n"
+    shown = []
+    for seed in ("1", "2", "1"):
+        assert main([*command, "--do-sample", "--temperature", "5", "--seed", seed]) == 0
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[2] != shown[1]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the cat\n"))
+    assert main([*command[:-1], "-", "--max-new-tokens", "3"]) == 0
+    assert capsys.readouterr().out == f"{answered(answerer, 'the cat', max_new_tokens=3)[0]}\n"
+    assert main([*command, "--explain"]) == 0
+    model = AutoModelForSeq2SeqLM.from_pretrained(answerer)
+    assert capsys.readouterr().out == model.generation_plan().explain() + "\n"
+
+
+def test_what_cannot_be_answered_is_one_message(answerer: str, writer: str, capsys: Captured) -> None:
+    command = ["run", "text2text-generation", "--model"]
+    assert main([*command, answerer, ""]) == 1
+    assert "'' has no token, so there is nothing for the encoder" in capsys.readouterr().err
+    assert main([*command, writer, "the"]) == 1
+    assert "AutoModelForSeq2SeqLM" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, answerer])
+    assert stopped.value.code == 2
+    assert "TEXT" in capsys.readouterr().err
+
+
+def test_an_answer_that_is_interrupted_is_kept(
+    answerer: str, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    (text,) = answered(answerer, "the cat")
+    failing(KeyboardInterrupt(), 4, monkeypatch, ToySeq2Seq)
+    assert main(["run", "text2text-generation", "--model", answerer, "the cat"]) == 130
+    assert capsys.readouterr().out == f"{text[:3]}\n"
 
 
 # Masks.
@@ -350,7 +452,9 @@ def test_an_unknown_task_names_the_tasks(capsys: Captured) -> None:
         main(["run", "summarise", "--model", "somewhere"])
     assert stopped.value.code == 2
     shown = capsys.readouterr().err
-    assert all(word in shown for word in ("summarise", "text-generation", "fill-mask"))
+    assert all(
+        word in shown for word in ("summarise", "text-generation", "text2text-generation", "fill-mask")
+    )
 
 
 def test_a_model_without_the_head_is_one_message(filler: str, writer: str, capsys: Captured) -> None:
@@ -419,7 +523,7 @@ def test_nothing_is_shown_at_once_or_to_programs(monkeypatch: pytest.MonkeyPatch
 def test_help_and_plans_need_no_torch() -> None:
     code = """
     import sys
-    from formers.cli.tasks import fill_mask, text_generation
+    from formers.cli.tasks import fill_mask, text2text_generation, text_generation
     from formers.cli.tasks.settings import plan_of
     assert "torch" not in sys.modules
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
@@ -141,6 +142,10 @@ def test_dtypes_are_names_without_torch(monkeypatch: pytest.MonkeyPatch) -> None
 def test_dict_dtype_to_str_changes_only_dtypes() -> None:
     torch = pytest.importorskip("torch")
     values = {"dtype": torch.float32, "a": {"dtype": torch.int8, "b": torch.int8}, "c": {"dtype": None}}
+    others = {"dtype": False, "a": {"dtype": "torch.x"}, "b": {"dtype": 7, "c": {"dtype": []}}}
+    before = copy.deepcopy(others)
+    EveryConfig().dict_dtype_to_str(others)
+    assert others == before
     EveryConfig().dict_dtype_to_str(values)
     assert values == {"dtype": "float32", "a": {"dtype": "int8", "b": torch.int8}, "c": {"dtype": None}}
 

@@ -152,6 +152,12 @@ def test_bytes_of_tokens_with_byte_fallback() -> None:
     assert texts[257:] == [b" st", b"op", "Ünder".encode(), b" "]
 
 
+def test_words_that_all_begin_with_a_mark() -> None:
+    backend = Tokenizer(models.WordLevel({"▁a": 0, "▁the": 1, "▁é": 2}, unk_token="▁a"))
+    backend.decoder = decoders.Metaspace()
+    assert token_bytes(TokenizersBackend(tokenizer_object=backend)) == [b" a", b" the", " é".encode()]
+
+
 def test_words_and_their_pieces() -> None:
     tokenizer = small()
     texts = dict(

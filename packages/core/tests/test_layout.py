@@ -155,8 +155,14 @@ def test_empty_batches(batch: int, length: int) -> None:
 
 
 def test_a_mask_follows_the_device_it_is_given() -> None:
-    layout = Layout.from_attention_mask(torch.ones(2, 3), 2, 3, device=torch.device("meta"))
+    elsewhere = torch.device("meta")
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    layout = Layout.from_attention_mask(mask, 2, 3, device=elsewhere)
     assert layout.mask.device.type == layout.positions().device.type == "meta"
+    assert layout.lengths == (2, 3)  # known without asking the device
+    everything = Layout.from_attention_mask(torch.ones(2, 3), 2, 3, device=elsewhere)
+    assert everything.all_real_known
+    assert everything.positions().device.type == "meta"
 
 
 def test_a_layout_is_frozen() -> None:

@@ -46,6 +46,19 @@ class TestLayout:
         with pytest.raises(ValueError, match=f"exactly one.*got {given}"):
             layout_of(IDS if both else None, torch.zeros(2, 4, 16) if both else None, None)
 
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            ((None, None, None), "exactly one of decoder_input_ids and decoder_inputs_embeds"),
+            ((IDS[0], None, None), "decoder_input_ids is for a batch of shape"),
+            ((IDS, None, torch.ones(2, 3)), r"^decoder_attention_mask has shape \(2, 3\)"),
+            ((IDS, None, -torch.ones(2, 4)), "^A floating decoder_attention_mask of shape"),
+        ],
+    )
+    def test_arguments_of_a_decoder_are_named_as_such(self, given: tuple[Any, ...], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            layout_of(*given, prefix="decoder_")
+
     @pytest.mark.parametrize("ids", [IDS[0], IDS[None]])
     def test_rows_and_columns(self, ids: Tensor) -> None:
         with pytest.raises(ValueError, match=re.escape("expected [batch, length]")):
@@ -130,6 +143,42 @@ class TestSource:
         layout = source_layout(None, torch.ones(2, 3), cache, self.target, crosses=True)
         assert layout is not None
         assert layout.length == 3
+
+    def test_a_layout_is_taken_as_it_is(self) -> None:
+        packed = Layout.packed(torch.tensor([0, 2, 5]), 3, 5)
+        assert source_layout(torch.zeros(5, 16), packed, None, self.target, crosses=True) is packed
+        padded, cache = Layout.padded(2, 3), EncoderDecoderCache(DynamicCache(), filled(3))
+        assert source_layout(None, padded, cache, self.target, crosses=True) is padded
+
+    @pytest.mark.parametrize(
+        ("states", "layout", "message"),
+        [
+            (torch.zeros(3, 5, 16), Layout.padded(3, 5), "The encoder read 3 rows.* expected 2"),
+            (torch.zeros(2, 5, 16), Layout.padded(2, 4), r"encoder_hidden_states is for .* shape \(2, 5\)"),
+            (torch.zeros(6, 16), Layout.packed(torch.tensor([0, 2, 5]), 3, 5), r"describes \(5,\)"),
+            (None, Layout.padded(2, 4), "a layout of 4 positions, but the cache holds 3"),
+        ],
+    )
+    def test_a_layout_of_another_source_is_refused(
+        self, states: Tensor | None, layout: Layout, message: str
+    ) -> None:
+        cache = EncoderDecoderCache(DynamicCache(), filled(3))
+        with pytest.raises(ValueError, match=message):
+            source_layout(states, layout, cache, self.target, crosses=True)
+
+    def test_rows_that_share_a_source(self) -> None:
+        cache = EncoderDecoderCache(DynamicCache(), filled(3), shares=True)
+        cache.fork_rows(2)
+        six, four = torch.zeros(6, 5, 16), Layout.padded(4, 4)
+        layout = source_layout(None, torch.ones(2, 3), cache, four, crosses=True)
+        assert layout is not None
+        assert (layout.batch, layout.length) == (2, 3)
+        with pytest.raises(ValueError, match="a batch of 2"):
+            source_layout(six, None, cache, four, crosses=True)
+        with pytest.raises(ValueError, match=r"encoder_attention_mask has shape \(4, 3\)"):
+            source_layout(None, torch.ones(4, 3), cache, four, crosses=True)
+        with pytest.raises(ValueError, match="5 rows are given, but in the cache 2 rows share each"):
+            source_layout(None, None, cache, Layout.padded(5, 4), crosses=True)
 
     @pytest.mark.parametrize(
         "cache", [None, DynamicCache(), EncoderDecoderCache(DynamicCache(), DynamicCache())]

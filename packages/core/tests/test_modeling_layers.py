@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune
 
-from formers.modeling.layers import Dropout, LayerNorm
+from formers.modeling.layers import Dropout, LayerNorm, Linear
 
 
 class TestDropout:
@@ -63,3 +63,16 @@ def test_a_pruned_or_parametrised_norm_uses_what_is_left(name: str) -> None:
             change(norm)
         assert torch.equal(ours(values), theirs(values))
         assert not torch.equal(ours(values), 2 * nn.functional.layer_norm(values, (6,)) + 3)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_is_torchs(bias: bool) -> None:
+    ours, theirs = Linear(4, 6, bias=bias), nn.Linear(4, 6, bias=bias)
+    theirs.load_state_dict(ours.state_dict())
+    given = torch.randn(2, 3, 4)
+    assert torch.equal(ours(given), theirs(given))
+    assert isinstance(ours, nn.Linear)
+    prune.l1_unstructured(ours, "weight", 5)
+    prune.l1_unstructured(theirs, "weight", 5)
+    assert torch.equal(ours(given), theirs(given))
+    assert not torch.equal(ours(given), nn.functional.linear(given, ours.weight_orig, theirs.bias))

@@ -155,6 +155,13 @@ def test_some_weights_stay_in_float32(folder: Path) -> None:
     model = Careful.from_pretrained(folder, dtype="float16")
     assert model.toy.layers[0].norm.weight.dtype == torch.float32
     assert model.toy.layers[0].query.weight.dtype == torch.float16
+    built = Careful.from_config(ToyConfig(), dtype="float16")
+    assert built.toy.layers[0].norm.weight.dtype == torch.float32
+    for wide in (
+        Careful.from_pretrained(folder, dtype="bfloat16"),
+        built.from_config(ToyConfig(), dtype="bfloat16"),
+    ):
+        assert {parameter.dtype for parameter in wide.parameters()} == {torch.bfloat16}
 
 
 @pytest.mark.parametrize("bad", ["float99", "load", "int8", 3])

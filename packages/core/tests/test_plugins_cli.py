@@ -117,6 +117,17 @@ def test_doctor_finds_every_kind_of_fault(site: Site) -> None:
     site.module(
         "cli_hooked", "from formers import hookimpl\n@hookimpl\ndef formers_checkpoint_formats(): return []\n"
     )
+    site.dist("formers-giving", hooks={"giving": "cli_giving"})
+    site.module(
+        "cli_giving",
+        "from formers import TokenizerConverter, hookimpl\n@hookimpl\ndef formers_tokenizer_converters():\n"
+        "    return [7, TokenizerConverter('c', files=('a',), convert='libdoesnotexist:f')]\n",
+    )
+    site.dist("formers-raising", hooks={"raising": "cli_raising"})
+    site.module(
+        "cli_raising",
+        "from formers import hookimpl\n@hookimpl\ndef formers_tokenizer_converters(): raise KeyError('lost')\n",
+    )
     site.architecture("formers-well", "well", "7.0")
     done = python(
         "import sys; from formers.cli import main; sys.exit(main(['plugins', 'doctor', '--json']))",
@@ -124,7 +135,18 @@ def test_doctor_finds_every_kind_of_fault(site: Site) -> None:
         check=False,
         FORMERS_PLUGINS=",".join(
             f"formers-{name}"
-            for name in ["import", "heads", "heavy", "needy", "hooks", "hooked", "well", "x"]
+            for name in [
+                "import",
+                "heads",
+                "heavy",
+                "needy",
+                "hooks",
+                "hooked",
+                "giving",
+                "raising",
+                "well",
+                "x",
+            ]
         ),
     )
     assert done.returncode == 1, done.stderr
@@ -143,6 +165,9 @@ def test_doctor_finds_every_kind_of_fault(site: Site) -> None:
     assert "extra" not in problems("needy")
     assert "formers_nothing" in problems("hooks")
     assert reports["hooked"]["hooks"] == ["formers_checkpoint_formats"]
+    assert "formers_tokenizer_converters() gives 7, no TokenizerConverter" in problems("giving")
+    assert "libdoesnotexist:f cannot be imported" in problems("giving")
+    assert "formers_tokenizer_converters() raises KeyError: 'lost'" in problems("raising")
     well = reports["well"]
     assert well["problems"] == []
     assert (well["version"], well["api"], well["classes"], well["editable"]) == (

@@ -17,6 +17,7 @@ def offline_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
         "class_prefixes": {"Toy": "toy", "AcmeLM": "acme-lm"},
         "name_patterns": [["toy-xl", "toyxl"], ["toy-japanese", "toy-ja"], ["toy", "toy"]],
         "tokenizer_only": ["toy-ja"],
+        "look_alikes": {"utoy": "It is not a toy."},
     }
     monkeypatch.setattr(catalogue, "_data", lambda: data)
     for variable in (environment.ALLOW, environment.DENY, environment.PREFER, environment.STRICT):
@@ -38,6 +39,14 @@ def test_near_miss_of_something_not_installed() -> None:
     assert messages.unknown("ToI", []) == (
         "No installed plugin provides model type 'ToI'. Did you mean 'toy'? Install it: pip install formers-toy\n"
         "Installed: none. See them with: formers plugins list"
+    )
+
+
+def test_a_look_alike_is_not_suggested() -> None:
+    assert messages.unknown("utoy", ["toy"]) == (
+        "No installed plugin provides model type 'utoy'. It is not a toy.\n"
+        "Installed: toy. See them with: formers plugins list\n"
+        "A package that provides it has an entry point of this name in the group 'formers.models'."
     )
 
 

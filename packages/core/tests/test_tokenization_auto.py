@@ -26,7 +26,7 @@ from formers.errors import (
     UnknownModelTypeError,
     UnsupportedHeadError,
 )
-from formers.plugins import registry
+from formers.plugins import catalogue, registry
 
 
 class AcmeConfig(PreTrainedConfig):
@@ -173,12 +173,16 @@ def test_without_the_plugin_the_generic_class_returns_the_same_fields(tmp_path: 
     assert type(AutoTokenizer.from_pretrained(tmp_path / "saved")) is AcmeTokenizerFast
 
 
-def test_without_the_plugin_and_without_a_pipeline_the_error_says_what_to_install(tmp_path: Path) -> None:
-    folder = write(tmp_path / "f", "config.json", model_type="t5")
+def test_without_the_plugin_and_without_a_pipeline_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {**catalogue._data(), "packages": {"acme-lm": "formers-acme"}}
+    monkeypatch.setattr(catalogue, "_data", lambda: known)
+    folder = write(tmp_path / "f", "config.json", model_type="acme-lm")
     (folder / "vocab.txt").touch()
     with registry.temporary_registrations(), pytest.raises(UnknownModelTypeError) as caught:
         AutoTokenizer.from_pretrained(folder)
-    assert "pip install formers-t5" in str(caught.value)
+    assert "pip install formers-acme" in str(caught.value)
     assert "holds no tokenizer.json" in str(caught.value)
 
 

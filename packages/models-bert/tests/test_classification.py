@@ -40,16 +40,6 @@ def test_losses_of_a_sequence(num_labels: int, problem: str | None, labels: Any,
     assert model.config.problem_type == problem  # a forward changes no setting
 
 
-def test_losses_add_up_over_micro_batches() -> None:
-    model = BertForSequenceClassification(tiny_config(num_labels=3)).eval()
-    labels = torch.tensor([2, 0])
-    whole = model(IDS, labels=labels).loss
-    parts = [
-        model(IDS[row : row + 1], labels=labels[row : row + 1], num_items_in_batch=2).loss for row in (0, 1)
-    ]
-    torch.testing.assert_close(parts[0] + parts[1], whole)
-
-
 def test_the_classifier_has_its_own_dropout() -> None:
     assert BertForSequenceClassification(tiny_config(hidden_dropout_prob=0.3)).dropout.p == 0.3
     config = tiny_config(hidden_dropout_prob=0.3, classifier_dropout=0.0)

@@ -22,14 +22,6 @@ def test_a_loss_of_masked_tokens() -> None:
     assert output.loss_terms["masked_lm"].count.item() == 4
 
 
-def test_without_any_label_the_loss_is_zero_and_trains_nothing() -> None:
-    model = BertForMaskedLM(tiny_config())
-    loss = model(IDS, labels=torch.full_like(IDS, -100)).loss
-    loss.backward()
-    assert loss.item() == 0
-    assert not any(value.grad.any() for value in model.parameters() if value.grad is not None)
-
-
 def test_pretraining_adds_two_means() -> None:
     model = BertForPreTraining(tiny_config()).eval()
     follows = torch.tensor([0, 1])
@@ -49,23 +41,6 @@ def test_pretraining_needs_both_labels(given: dict[str, Tensor]) -> None:
     assert model(IDS, **given).loss is None
     with pytest.raises(ValueError, match="labels"):
         model.loss_terms(input_ids=IDS, **given)
-
-
-def test_the_loss_of_a_batch_is_that_of_its_parts() -> None:
-    """Law 9: with the number of items of the whole batch, the losses of micro-batches add up to its loss."""
-    model = BertForPreTraining(tiny_config()).eval()
-    labels = torch.where(torch.arange(12).view(2, 6) % 5 == 0, IDS, -100)
-    labels[1] = IDS[1]  # rows with different numbers of labels
-    follows = torch.tensor([0, 1])
-    whole = model(IDS, labels=labels, next_sentence_label=follows).loss
-    counts = {"masked_lm": (labels != -100).sum(), "next_sentence": 2}
-    parts = sum(
-        model(IDS[row], labels=labels[row], next_sentence_label=follows[row], num_items_in_batch=counts).loss
-        for row in (slice(0, 1), slice(1, 2))
-    )
-    torch.testing.assert_close(parts, whole)
-    with pytest.raises(ValueError, match="masked_lm"):
-        model(IDS, labels=labels, next_sentence_label=follows, num_items_in_batch=7)
 
 
 class TestCausal:

@@ -110,11 +110,6 @@ def test_masks_and_states_of_the_encoder(decoder: BertModel) -> None:
         decoder(IDS, encoder_hidden_states=torch.zeros(3, 3, 16))
 
 
-def test_a_misspelt_argument_is_a_type_error(model: BertModel) -> None:
-    with pytest.raises(TypeError, match="atention_mask"):
-        model(IDS, atention_mask=torch.ones(2, 4))
-
-
 def test_cross_attention_without_a_decoder() -> None:
     with pytest.raises(ValueError, match="is_decoder=True"):
         BertModel(tiny_config(add_cross_attention=True))

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import copy
-import pickle
 import weakref
 from typing import Any
 
@@ -81,12 +79,6 @@ def test_tuples() -> None:
     assert torch.equal(values[0], model(IDS).last_hidden_state)
     model.config.return_dict = False
     assert isinstance(model(IDS), tuple)
-
-
-def test_embeddings_in_place_of_ids() -> None:
-    model = BertModel(tiny_config()).eval()
-    embedded = model.get_input_embeddings()(IDS)
-    assert torch.equal(model(inputs_embeds=embedded)[0], model(IDS)[0])
 
 
 def test_explicit_positions_win() -> None:
@@ -191,15 +183,6 @@ def test_what_every_class_offers(name: str) -> None:
     head = model.get_output_embeddings()
     has_vocabulary = name in ("BertForPreTraining", "BertLMHeadModel", "BertForMaskedLM")
     assert (head is not None) == has_vocabulary
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_copies_and_pickles(name: str) -> None:
-    model = build(name).eval()
-    inputs = model.dummy_inputs
-    expected = model(**inputs)[0]
-    assert torch.equal(copy.deepcopy(model)(**inputs)[0], expected)
-    assert torch.equal(pickle.loads(pickle.dumps(model))(**inputs)[0], expected)
 
 
 def test_a_head_model_runs_its_base_through_hooks() -> None:

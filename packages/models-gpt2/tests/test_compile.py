@@ -95,3 +95,19 @@ def test_a_cache_whose_length_the_host_counts(counter: Any) -> None:
             torch.testing.assert_close(output.logits[:, 0], expected[:, column])
             assert cache.get_seq_length() == column + 1
     assert counter.frame_count <= 3
+
+
+def test_an_encoder_to_read(counter: Any) -> None:
+    """The first call of all is a traced one, which asks for self- and for cross-attention; forward and backward."""
+    model = formers_gpt2.GPT2LMHeadModel(tiny_config(n_layer=1, add_cross_attention=True))
+    compiled = torch.compile(model, backend=counter, fullgraph=True)
+    ids, states, mask = torch.randint(1, 64, (2, 6)), torch.randn(2, 4, 16), torch.ones(2, 4)
+    mask[1, 2:] = 0
+    given = {"input_ids": ids, "encoder_hidden_states": states, "encoder_attention_mask": mask, "labels": ids}
+    compiled(**given, use_cache=False).loss.backward()
+    found = {key: value.grad.clone() for key, value in model.named_parameters()}
+    model.zero_grad()
+    model(**given, use_cache=False).loss.backward()
+    for key, value in model.named_parameters():
+        torch.testing.assert_close(found[key], value.grad)
+    assert counter.frame_count == 1

@@ -1,12 +1,9 @@
-"""``generate`` on GPT-2 gives what ``forward`` says, with every cache. Strategies are tested in the core."""
+"""What ``generate`` does on GPT-2 beside what the conformance kit checks. Strategies are tested in the core."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
-from torch import Tensor
 
 from formers_gpt2 import GPT2DoubleHeadsModel, GPT2LMHeadModel, GPT2Model
 from formers_gpt2.configuration import tiny_config
@@ -19,24 +16,6 @@ def model() -> GPT2LMHeadModel:
     """In float64 and with weights that leave no near ties."""
     model = GPT2LMHeadModel(tiny_config(initializer_range=0.5, eos_token_id=None, pad_token_id=0))
     return model.double().eval()
-
-
-def by_hand(model: GPT2LMHeadModel, row: Tensor) -> list[int]:
-    for _ in range(NEW):
-        best = model(row[None], use_cache=False).logits[0, -1].argmax()
-        row = torch.cat((row, best[None]))
-    return row.tolist()[-NEW:]
-
-
-@pytest.mark.parametrize("options", [{}, {"use_cache": False}, {"cache_implementation": "static"}], ids=str)
-def test_rows_of_different_lengths(model: GPT2LMHeadModel, options: dict[str, Any]) -> None:
-    """Each continues as it does by itself, one token after another without a cache."""
-    ids = torch.randint(3, 64, (3, 6))
-    mask = torch.ones_like(ids)
-    mask[0, :3], mask[1, :5] = 0, 0
-    found = model.generate(ids, attention_mask=mask, max_new_tokens=NEW, do_sample=False, **options)
-    for row, (given, real) in enumerate(zip(ids, mask.bool(), strict=True)):
-        assert found[row, -NEW:].tolist() == by_hand(model, given[real])
 
 
 def test_token_types_are_continued(model: GPT2LMHeadModel) -> None:

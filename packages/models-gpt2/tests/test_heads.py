@@ -34,12 +34,6 @@ class TestLanguageModel:
         torch.testing.assert_close(output.loss, expected)
         assert output.loss_terms["next_token"].count.item() == 4
 
-    def test_without_any_label_the_loss_is_zero_and_trains_nothing(self, model: GPT2LMHeadModel) -> None:
-        loss = model(IDS, labels=torch.full_like(IDS, -100)).loss
-        loss.backward()
-        assert loss.item() == 0
-        assert not any(value.grad.any() for value in model.parameters() if value.grad is not None)
-
     @pytest.mark.parametrize("keep", [1, 4, torch.tensor([0, 3])], ids=str)
     def test_fewer_scores(self, model: GPT2LMHeadModel, keep: Any) -> None:
         whole = model(IDS).logits

@@ -118,11 +118,6 @@ def test_masks_and_states_of_the_encoder(reader: GPT2Model) -> None:
         reader(IDS, encoder_hidden_states=torch.zeros(3, 3, 16))
 
 
-def test_a_misspelt_argument_is_a_type_error(model: GPT2Model) -> None:
-    with pytest.raises(TypeError, match="atention_mask"):
-        model(IDS, atention_mask=torch.ones(2, 4))
-
-
 def test_something_else_as_a_cache(model: GPT2Model) -> None:
     with pytest.raises(TypeError, match="past_key_values"):
         model(IDS, past_key_values={"key": 1})

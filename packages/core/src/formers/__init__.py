@@ -168,6 +168,7 @@ if TYPE_CHECKING:
     from .layout import Layout as Layout
     from .losses import LossTerm as LossTerm
     from .modeling import PreTrainedModel as PreTrainedModel
+    from .modeling.packing import pack_batch as pack_batch
     from .outputs import ModelOutput as ModelOutput
     from .plugins.exporting import exported_registrations as exported_registrations
     from .plugins.hooks import refresh_plugins as refresh_plugins
@@ -254,6 +255,7 @@ _NAMES = {
     "layout": ("Layout",),
     "losses": ("LossTerm",),
     "modeling": ("PreTrainedModel",),
+    "modeling.packing": ("pack_batch",),
     "outputs": ("ModelOutput",),
     "plugins.exporting": ("exported_registrations",),
     "plugins.hooks": ("refresh_plugins",),
@@ -284,6 +286,7 @@ _NEEDS_TORCH = (
     "layout",
     "losses",
     "modeling",
+    "modeling.packing",
 )
 
 __all__ = ["__version__", *_MODULE_OF]

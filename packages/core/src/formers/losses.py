@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import torch
@@ -221,16 +221,21 @@ def position_term(logits: Tensor, positions: Tensor, layout: Layout, weight: flo
     """Cross-entropy over the columns of each row, for the rows whose position is a real token.
 
     Args:
-        logits: [batch, length].
-        positions: [batch] or [batch, 1], columns; one outside the row is left out.
+        logits: [batch, length]; of documents that the caller packed, as packed.
+        positions: [batch] or [batch, 1], columns, counted within a document; one outside the row is left out.
         layout: of the logits.
         weight: of the term in the total.
     """
     positions = positions.view(-1)
+    mask = layout.key_mask()
+    if layout.is_packed:
+        logits = layout.rows(layout.pack(logits))
+        if mask is not None:
+            logits = logits.masked_fill(~mask, torch.finfo(logits.dtype).min)
     real = (positions >= 0) & (positions < layout.length)
-    if layout.mask is not None:
+    if mask is not None:
         inside = positions.clamp(0, layout.length - 1)
-        real = real & layout.mask.gather(1, inside[:, None]).squeeze(1)
+        real = real & mask.gather(1, inside[:, None]).squeeze(1)
     return cross_entropy_term(logits, positions, real=real, weight=weight)
 
 
@@ -255,11 +260,16 @@ def next_token_labels(labels: Tensor, layout: Layout | None = None, ignore_index
     """The label of the *next* position at each position; ``ignore_index`` at the last.
 
     Args:
-        labels: [batch, length]; [tokens] when packed.
+        labels: [batch, length]; [tokens] when packed by the caller.
         layout: if given, a position counts only if it and the next are real and of one document. It may begin with
             cached positions, which have no labels.
         ignore_index: what stands where there is nothing to predict.
     """
+    if layout is not None and layout.places is not None:
+        layout = layout.origin
+    elif layout is not None and layout.origin is not None:
+        alone = replace(layout, origin=None)
+        return layout.unpack(next_token_labels(layout.pack(labels, "labels"), alone, ignore_index))
     shifted = F.pad(labels[..., 1:], (0, 1), value=ignore_index)
     if layout is None:
         return shifted

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .classification import BertForQuestionAnswering as BertForQuestionAnswering
     from .classification import BertForSequenceClassification as BertForSequenceClassification
     from .classification import BertForTokenClassification as BertForTokenClassification
+    from .collating import DataCollatorForLanguageModeling as DataCollatorForLanguageModeling
     from .configuration import BertConfig as BertConfig
     from .heads import BertForMaskedLM as BertForMaskedLM
     from .heads import BertForPreTraining as BertForPreTraining
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .heads import BertLMHeadModel as BertLMHeadModel
     from .modeling import BertModel as BertModel
     from .modeling import BertPreTrainedModel as BertPreTrainedModel
+    from .pairs import sentence_pairs as sentence_pairs
     from .tokenization import BertTokenizer as BertTokenizer
     from .tokenization import BertTokenizerFast as BertTokenizerFast
     from .tokenization import BertTokenizerLegacy as BertTokenizerLegacy
@@ -42,6 +44,8 @@ _MODULES = {
     "BertTokenizer": "tokenization",
     "BertTokenizerFast": "tokenization",
     "BertTokenizerLegacy": "tokenization",
+    "DataCollatorForLanguageModeling": "collating",
+    "sentence_pairs": "pairs",
 }
 
 __all__ = ["__version__", *_MODULES]

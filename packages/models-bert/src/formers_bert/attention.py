@@ -23,6 +23,7 @@ from formers.attention.contract import AttentionImplementation, AttentionPass, D
 from formers.cache import EncoderDecoderCache
 from formers.modeling.layers import Dropout, LayerNorm, Parts
 from formers.modeling.pruning import kept_columns, prune_linear_layer
+from formers.modeling.runs import keep_packed
 
 if TYPE_CHECKING:
     from formers.cache import CacheLayer
@@ -95,6 +96,10 @@ class BertSelfAttention(_MultiHead):
         key = parts["key"](hidden_states)
         value = parts["value"](hidden_states)
         cache = None if run.cache is None else run.cache.layer(self.layer)
+        if cache is not None and run.step.key.is_packed:
+            heads = (self.num_attention_heads, self.attention_head_size)
+            keep_packed(cache, key.unflatten(-1, heads), value.unflatten(-1, heads), run.step)
+            cache = None
         bias = None
         if self.position_embedding_type != "absolute":
             bias = DenseBias(self._relative_scores(query, key, cache))

@@ -20,8 +20,8 @@ from formers.losses import (
     with_loss,
 )
 from formers.modeling.heads import number_of_choices, one_row_each, span_scores
-from formers.modeling.inputs import layout_of
 from formers.modeling.layers import Dropout
+from formers.modeling.packing import unpack_states
 from formers.outputs import (
     MultipleChoiceModelOutput,
     NextSentencePredictorOutput,
@@ -93,9 +93,13 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         if next_sentence_label is not None:
             warnings.warn("next_sentence_label is now called labels.", FutureWarning, stacklevel=2)
             labels = next_sentence_label if labels is None else labels
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
-            attention_mask,
+            layout,
             token_type_ids,
             position_ids,
             inputs_embeds,
@@ -109,7 +113,9 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         if labels is not None:
             terms["next_sentence"] = cross_entropy_term(logits, labels.view(-1))
         output = NextSentencePredictorOutput(
-            logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+            logits=logits,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
+            attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
 
@@ -147,9 +153,13 @@ class BertForSequenceClassification(BertPreTrainedModel):
                 without it a single label means regression, integers mean classes.
             num_items_in_batch: the number of items, to divide the sum by instead of their count here.
         """
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
-            attention_mask,
+            layout,
             token_type_ids,
             position_ids,
             inputs_embeds,
@@ -164,7 +174,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
             terms["classification"] = classification_term(logits, labels, self.config.problem_type)
         output = SequenceClassifierOutput(
             logits=logits,
-            hidden_states=outputs.hidden_states,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
@@ -206,12 +216,18 @@ class BertForMultipleChoice(BertPreTrainedModel):
             num_items_in_batch: the number of questions, to divide the sum by instead of their count here.
         """
         choices = number_of_choices(input_ids, inputs_embeds)
+        input_ids, position_ids = one_row_each(input_ids), one_row_each(position_ids)
+        inputs_embeds = None if inputs_embeds is None else inputs_embeds.flatten(0, 1)
+        layout = self._layout(
+            input_ids, inputs_embeds, one_row_each(attention_mask), position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
-            one_row_each(input_ids),
-            one_row_each(attention_mask),
+            input_ids,
+            layout,
             one_row_each(token_type_ids),
-            one_row_each(position_ids),
-            None if inputs_embeds is None else inputs_embeds.flatten(0, 1),
+            position_ids,
+            inputs_embeds,
             head_mask=head_mask,
             output_attentions=output_attentions,
             output_hidden_states=output_hidden_states,
@@ -223,7 +239,7 @@ class BertForMultipleChoice(BertPreTrainedModel):
             terms["choice"] = cross_entropy_term(logits, labels.view(-1))
         output = MultipleChoiceModelOutput(
             logits=logits,
-            hidden_states=outputs.hidden_states,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
@@ -260,7 +276,10 @@ class BertForTokenClassification(BertPreTrainedModel):
             labels: [batch, length], the class of each token; -100 where there is none.
             num_items_in_batch: the number of labelled tokens, to divide the sum by instead of their count here.
         """
-        layout = layout_of(input_ids, inputs_embeds, attention_mask)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
             layout,
@@ -275,10 +294,10 @@ class BertForTokenClassification(BertPreTrainedModel):
         logits = self.classifier(self.dropout(outputs.last_hidden_state))
         terms: dict[str, LossTerm] = {}
         if labels is not None:
-            terms["token"] = cross_entropy_term(logits, labels, real=layout.mask)
+            terms["token"] = cross_entropy_term(logits, layout.pack(labels, "labels"), real=layout.mask)
         output = TokenClassifierOutput(
-            logits=logits,
-            hidden_states=outputs.hidden_states,
+            logits=layout.unpack(logits),
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
@@ -318,7 +337,10 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             end_positions: [batch], its last token.
             num_items_in_batch: the number of rows for ``"start"`` and for ``"end"``, to divide each sum by instead.
         """
-        layout = layout_of(input_ids, inputs_embeds, attention_mask)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
             layout,
@@ -330,7 +352,10 @@ class BertForQuestionAnswering(BertPreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        start_logits, end_logits = span_scores(self.qa_outputs(outputs.last_hidden_state), layout)
+        scores = layout.unpack(self.qa_outputs(outputs.last_hidden_state))
+        hidden_states = unpack_states(layout, outputs.hidden_states)
+        layout = layout.arranged
+        start_logits, end_logits = span_scores(scores, layout)
         terms: dict[str, LossTerm] = {}
         if start_positions is not None and end_positions is not None:
             terms["start"] = position_term(start_logits, start_positions, layout, weight=0.5)
@@ -338,7 +363,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         output = QuestionAnsweringModelOutput(
             start_logits=start_logits,
             end_logits=end_logits,
-            hidden_states=outputs.hidden_states,
+            hidden_states=hidden_states,
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))

@@ -16,10 +16,11 @@ from formers.cache import as_cache
 from formers.errors import FormersWarning, warn
 from formers.generation.mixin import GenerationMixin
 from formers.layout import Layout
-from formers.losses import ItemCount, LossTerm, cross_entropy_term, next_token_term, with_loss
-from formers.modeling.heads import kept_positions
-from formers.modeling.inputs import layout_of
+from formers.losses import ItemCount, LossTerm, cross_entropy_term, with_loss
+from formers.modeling.heads import next_token_scores
+from formers.modeling.inputs import labels_of_documents
 from formers.modeling.layers import LayerNorm
+from formers.modeling.packing import unpack_states
 from formers.outputs import (
     CausalLMOutputWithCrossAttentions,
     MaskedLMOutput,
@@ -181,7 +182,10 @@ class BertForPreTraining(_TokenScores):
             num_items_in_batch: the number of items of ``"masked_lm"`` and of ``"next_sentence"``, to divide each
                 term's sum by instead of its count here.
         """
-        layout = layout_of(input_ids, inputs_embeds, attention_mask)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
             layout,
@@ -196,12 +200,12 @@ class BertForPreTraining(_TokenScores):
         scores, relationship = self.cls(outputs.last_hidden_state, outputs.pooler_output)
         terms: dict[str, LossTerm] = {}
         if labels is not None and next_sentence_label is not None:
-            terms["masked_lm"] = cross_entropy_term(scores, labels, real=layout.mask)
+            terms["masked_lm"] = cross_entropy_term(scores, layout.pack(labels, "labels"), real=layout.mask)
             terms["next_sentence"] = cross_entropy_term(relationship, next_sentence_label.view(-1))
         output = BertForPreTrainingOutput(
-            prediction_logits=scores,
+            prediction_logits=layout.unpack(scores),
             seq_relationship_logits=relationship,
-            hidden_states=outputs.hidden_states,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
@@ -251,7 +255,10 @@ class BertLMHeadModel(_TokenScores, GenerationMixin):
             num_items_in_batch: the number of predicted tokens, to divide the sum by instead of their count here.
         """
         cache = as_cache(past_key_values, cross=self.config.add_cross_attention)
-        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            cache=cache, head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
             layout,
@@ -268,15 +275,12 @@ class BertLMHeadModel(_TokenScores, GenerationMixin):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        kept = kept_positions(logits_to_keep)
-        logits = self.cls(outputs.last_hidden_state[..., kept, :])
-        terms: dict[str, LossTerm] = {}
-        if labels is not None:
-            terms["next_token"] = next_token_term(logits, labels, layout, kept)
+        labels = labels_of_documents(labels, position_ids, attention_mask, layout)
+        logits, terms = next_token_scores(self.cls, outputs.last_hidden_state, layout, labels, logits_to_keep)
         output = CausalLMOutputWithCrossAttentions(
             logits=logits,
             past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
             cross_attentions=outputs.cross_attentions,
         )
@@ -314,7 +318,10 @@ class BertForMaskedLM(_TokenScores):
             labels: [batch, length], the token that is right at each position; -100 where none is to be predicted.
             num_items_in_batch: the number of predicted tokens, to divide the sum by instead of their count here.
         """
-        layout = layout_of(input_ids, inputs_embeds, attention_mask)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.bert(
             input_ids,
             layout,
@@ -332,8 +339,10 @@ class BertForMaskedLM(_TokenScores):
         logits = self.cls(outputs.last_hidden_state)
         terms: dict[str, LossTerm] = {}
         if labels is not None:
-            terms["masked_lm"] = cross_entropy_term(logits, labels, real=layout.mask)
+            terms["masked_lm"] = cross_entropy_term(logits, layout.pack(labels, "labels"), real=layout.mask)
         output = MaskedLMOutput(
-            logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+            logits=layout.unpack(logits),
+            hidden_states=unpack_states(layout, outputs.hidden_states),
+            attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from formers.activations import activation
+from formers.cache import as_cache
 from formers.layout import Layout
 from formers.modeling import PreTrainedModel
 from formers.modeling.checkpointing import run_layer
-from formers.modeling.heads import first_tokens
 from formers.modeling.initialisation import default_init_weights, truncated_normal
-from formers.modeling.inputs import check_ids, layout_of, positions_of, source_layout
-from formers.modeling.layers import Dropout, LayerNorm, Parts
+from formers.modeling.inputs import check_ids, documents_of, layout_of, positions_of, source_layout
+from formers.modeling.packing import pack_inputs, packed_layout, unpack_states
 from formers.modeling.runs import Run, begin_run, cache_of, keeps_cache
 from formers.outputs import (
     BaseModelOutputWithCrossAttentions,
@@ -27,106 +26,13 @@ from formers.outputs import (
 )
 
 from . import checkpoint
-from .attention import BertAttention
+from .blocks import BertEmbeddings, BertLayer, BertPooler
 from .configuration import BertConfig
 
 if TYPE_CHECKING:
     from formers.cache import Cache, LegacyCache
 
 __all__ = ["BertEmbeddings", "BertEncoder", "BertLayer", "BertModel", "BertPooler", "BertPreTrainedModel"]
-
-
-class BertEmbeddings(nn.Module):
-    """The sum of token, segment and position embeddings, normalised (section 3, figure 2)."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        positions, width = config.max_position_embeddings, config.hidden_size
-        self.word_embeddings = nn.Embedding(config.vocab_size, width, padding_idx=config.pad_token_id)
-        self.position_embeddings = nn.Embedding(positions, width)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
-        self.LayerNorm = LayerNorm(width, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-        self.adds_positions = config.position_embedding_type == "absolute"
-        self.register_buffer("position_ids", torch.arange(positions)[None], persistent=False)
-
-    def forward(
-        self,
-        input_ids: Tensor | None,
-        token_type_ids: Tensor,
-        position_ids: Tensor,
-        inputs_embeds: Tensor | None = None,
-    ) -> Tensor:
-        """[..., hidden] for ids [...]; ``inputs_embeds`` [..., hidden] take the place of the token embeddings."""
-        parts: Parts = self._modules
-        if inputs_embeds is None:
-            inputs_embeds = parts["word_embeddings"](input_ids)
-        embeddings = inputs_embeds + parts["token_type_embeddings"](token_type_ids)
-        if self.adds_positions:
-            embeddings = embeddings + parts["position_embeddings"](position_ids)
-        return parts["dropout"](parts["LayerNorm"](embeddings))  # type: ignore[no-any-return]
-
-
-class BertIntermediate(nn.Module):
-    """The widening half of a feed-forward block."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.intermediate_act_fn = activation(config.hidden_act)
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """[..., hidden] to [..., intermediate]."""
-        parts: Parts = self._modules
-        return self.intermediate_act_fn(parts["dense"](hidden_states))
-
-
-class BertOutput(nn.Module):
-    """The narrowing half of a feed-forward block: linear map, dropout, residual, layer norm."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, hidden_states: Tensor, input_tensor: Tensor) -> Tensor:
-        """[..., hidden] for [..., intermediate] and the input of the block, [..., hidden]."""
-        parts: Parts = self._modules
-        new = parts["dropout"](parts["dense"](hidden_states))
-        return parts["LayerNorm"](new + input_tensor)  # type: ignore[no-any-return]
-
-
-class BertLayer(nn.Module):
-    """Self-attention, cross-attention where there is an encoder to read, feed-forward."""
-
-    def __init__(self, config: BertConfig, index: int) -> None:
-        super().__init__()
-        self.chunk_size_feed_forward = config.chunk_size_feed_forward
-        self.attention = BertAttention(config, index)
-        if config.add_cross_attention:
-            self.crossattention = BertAttention(config, index, cross=True)
-        self.intermediate = BertIntermediate(config)
-        self.output = BertOutput(config)
-
-    def forward(
-        self, hidden_states: Tensor, run: Run, encoder_hidden_states: Tensor | None = None
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """New hidden states [..., hidden]; the probabilities of self- and cross-attention where ``run`` asks."""
-        parts: Parts = self._modules
-        hidden_states, probs = parts["attention"](hidden_states, run)
-        cross_probs = None
-        if run.cross_step is not None:
-            hidden_states, cross_probs = parts["crossattention"](hidden_states, run, encoder_hidden_states)
-        if not self.chunk_size_feed_forward:
-            return self.feed_forward(hidden_states), probs, cross_probs
-        chunks = hidden_states.split(self.chunk_size_feed_forward, dim=-2)
-        return torch.cat([self.feed_forward(chunk) for chunk in chunks], dim=-2), probs, cross_probs
-
-    def feed_forward(self, hidden_states: Tensor) -> Tensor:
-        """[..., hidden] to [..., hidden], each position by itself."""
-        parts: Parts = self._modules
-        return parts["output"](parts["intermediate"](hidden_states), hidden_states)  # type: ignore[no-any-return]
 
 
 class BertEncoder(nn.Module):
@@ -169,26 +75,6 @@ class BertEncoder(nn.Module):
         )
 
 
-class BertPooler(nn.Module):
-    """A vector for the whole sequence: the hidden state of its first real token through a linear map and tanh."""
-
-    def __init__(self, config: BertConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = nn.Tanh()
-
-    def forward(self, hidden_states: Tensor, layout: Layout | None = None) -> Tensor:
-        """[batch, hidden] for [batch, length, hidden], or for a packed [tokens, hidden].
-
-        Raises:
-            ValueError: the rows have no tokens.
-        """
-        if hidden_states.shape[-2] == 0:
-            raise ValueError("The pooler reads each row's first token, but the input has no tokens.")
-        parts: Parts = self._modules
-        return parts["activation"](parts["dense"](first_tokens(hidden_states, layout)))  # type: ignore[no-any-return]
-
-
 class BertPreTrainedModel(PreTrainedModel):
     """What the BERT classes share: the configuration, and how stored tensors are named."""
 
@@ -207,6 +93,33 @@ class BertPreTrainedModel(PreTrainedModel):
         the normal distribution which transformers draws from.
         """
         default_init_weights(module, self.config.initializer_range, truncated_normal)
+
+    def _layout(
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        attention_mask: Tensor | Layout | None,
+        position_ids: Tensor | None,
+        *,
+        cache: Cache | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> Layout:
+        """How the layers shall see a call: without its padding, where that is faster."""
+        config = self.config
+        given = inputs_embeds if input_ids is None else input_ids
+        rows = 0 if given is None else given.shape[0]
+        attention_mask = documents_of(position_ids, attention_mask, rows, cache, causal=config.is_decoder)
+        relative = config.position_embedding_type != "absolute"
+        return packed_layout(
+            self,
+            layout_of(input_ids, inputs_embeds, attention_mask, cache),
+            needs=("causal",) if config.is_decoder else (),
+            cache=cache,
+            need_probs=bool(config.output_attentions if output_attentions is None else output_attentions),
+            head_mask=head_mask,
+            refused="relative positions are made for padded rows" if relative else "",
+        )
 
 
 class BertModel(BertPreTrainedModel):
@@ -270,9 +183,10 @@ class BertModel(BertPreTrainedModel):
             input_ids: [batch, length].
             attention_mask: [batch, past + length], 1 where a token is real and 0 where it is padding; or which
                 position attends to which, in 3 or 4 dimensions; or a ``Layout``, with which a packed batch takes its
-                inputs as [tokens].
+                inputs as [tokens] or [1, tokens].
             token_type_ids: [batch, length], the segment of each token; all 0 by default.
-            position_ids: [batch, length]; by default they count from the first real token of each row.
+            position_ids: [batch, length]; by default they count from the first real token of each row. In a single row
+                without mask and cache, positions that begin with 0 again tell documents apart.
             inputs_embeds: [batch, length, hidden], in place of ``input_ids``.
             encoder_hidden_states: [batch, source length, hidden], what cross-attention reads.
             encoder_attention_mask: [batch, source length], 1 where a source position is real.
@@ -296,23 +210,26 @@ class BertModel(BertPreTrainedModel):
             output_attentions = config.output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        keep = config.is_decoder and keeps_cache(encoder, use_cache, config.use_cache, attention_mask)
         crosses = config.add_cross_attention
-        cache = cache_of(
-            self.encoder, past_key_values, keep=keep, source=encoder_hidden_states, crosses=crosses
-        )
-        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
+        cache = as_cache(past_key_values, cross=crosses)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            cache=cache, head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
+        keep = config.is_decoder and keeps_cache(encoder, use_cache, config.use_cache, layout)
+        cache = cache_of(encoder, cache, keep=keep, source=encoder_hidden_states, crosses=crosses)
         source = source_layout(encoder_hidden_states, encoder_attention_mask, cache, layout, crosses=crosses)
-        position_ids = self._check_ids(
+        hidden_states = self._embed(
             input_ids, token_type_ids, position_ids, inputs_embeds, layout, cache, cache_position
         )
-        if token_type_ids is None:
-            token_type_ids = torch.zeros_like(position_ids)
-        hidden_states = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         run = self._begin_run(layout, source, hidden_states, cache, head_mask, bool(output_attentions))
         encoded = encoder(hidden_states, run, encoder_hidden_states, output_hidden_states)
         hidden_states = encoded.last_hidden_state
         pooled = None if pooler is None else pooler(hidden_states, layout)
+        if layout is not attention_mask:  # else the caller packed the batch, and wants it so
+            hidden_states = layout.unpack(hidden_states)
+            encoded.last_hidden_state = hidden_states
+            encoded.hidden_states = unpack_states(layout, encoded.hidden_states)
         kept_cache = cache if keep else None
         if not self._returns_output(return_dict):
             # A tuple of transformers has the cache in third place, though its output class declares it fourth.
@@ -352,8 +269,35 @@ class BertModel(BertPreTrainedModel):
             cache=cache,
             head_mask=head_mask,
             need_probs=need_probs,
+            cross_head_mask=head_mask,
             bias="" if not relative else "bias_grad" if torch.is_grad_enabled() else "bias",
         )
+
+    def _embed(
+        self,
+        input_ids: Tensor | None,
+        token_type_ids: Tensor | None,
+        position_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        layout: Layout,
+        cache: Cache | None,
+        cache_position: Tensor | None,
+    ) -> Tensor:
+        """What enters the first layer: [..., hidden], laid out as ``layout``."""
+        positions = self._check_ids(
+            input_ids, token_type_ids, position_ids, inputs_embeds, layout.arranged, cache, cache_position
+        )
+        input_ids, token_type_ids, position_ids, inputs_embeds = pack_inputs(
+            layout,
+            input_ids=input_ids,
+            token_type_ids=token_type_ids,
+            position_ids=positions,
+            inputs_embeds=inputs_embeds,
+        )
+        if token_type_ids is None:
+            assert position_ids is not None
+            token_type_ids = torch.zeros_like(position_ids)
+        return self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)  # type: ignore[no-any-return]
 
     def _check_ids(
         self,

@@ -24,6 +24,7 @@ ARCHITECTURE = Architecture(
         "AutoModelForTokenClassification": "formers_bert.classification:BertForTokenClassification",
         "AutoModelForQuestionAnswering": "formers_bert.classification:BertForQuestionAnswering",
     },
+    attention={"bert_varlen": "formers_bert.varlen:VARLEN"},
     tiny="formers_bert.configuration:tiny_config",
     capabilities={
         "encoder",
@@ -32,5 +33,6 @@ ARCHITECTURE = Architecture(
         "head_mask",
         "prune_heads",
         "gradient_checkpointing",
+        "packed",
     },
 )

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from formers.cache import EncoderDecoderCache
 from formers.modeling.layers import Dropout, Parts
 from formers.modeling.pruning import kept_columns
+from formers.modeling.runs import keep_packed
 
 from .layers import Conv1D, prune_conv1d
 
@@ -90,7 +91,11 @@ class GPT2Attention(_MultiHead):
         """[..., hidden] for [..., hidden], and the probabilities if ``run`` asks."""
         parts: Parts = self._modules
         query, key, value = self._heads(parts["c_attn"](hidden_states))
-        step, cache, masks = run.step, run.cache, run.head_mask
+        step, masks = run.step, run.head_mask
+        cache = None if run.cache is None else run.cache.layer(self.layer)
+        if cache is not None and step.key.is_packed:
+            keep_packed(cache, key, value, step)
+            cache = None
         if self.training or step.dropout:  # a layer may be frozen by eval(), or have a dropout of its own
             step = step.with_dropout(parts["attn_dropout"].p if self.training else 0.0)
         context, probs = run.attend(
@@ -99,7 +104,7 @@ class GPT2Attention(_MultiHead):
             value,
             step,
             scale=self.scale,
-            cache=None if cache is None else cache.layer(self.layer),
+            cache=cache,
             head_mask=None if masks is None else masks[self.layer],
         )
         return self._out(context, hidden_states), probs
@@ -123,7 +128,7 @@ class GPT2CrossAttention(_MultiHead):
         cache = run.cache.cross_layer(self.layer) if isinstance(run.cache, EncoderDecoderCache) else None
         if cache is None or not cache.is_filled:
             key, value = self._heads(parts["c_attn"](encoder_hidden_states))
-        step, masks = run.cross_step, run.head_mask
+        step, masks = run.cross_step, run.cross_head_mask
         if self.training or step.dropout:
             step = step.with_dropout(parts["attn_dropout"].p if self.training else 0.0)
         context, probs = run.cross_attend(

@@ -20,8 +20,8 @@ from formers.losses import (
     with_loss,
 )
 from formers.modeling.heads import last_tokens, span_scores
-from formers.modeling.inputs import layout_of
 from formers.modeling.layers import Dropout
+from formers.modeling.packing import unpack_states
 from formers.outputs import (
     QuestionAnsweringModelOutput,
     SequenceClassifierOutputWithPast,
@@ -79,8 +79,12 @@ class GPT2ForSequenceClassification(GPT2PreTrainedModel):
             ValueError: there is neither a mask nor a padding token to find the end of several rows by.
         """
         cache = as_cache(past_key_values, cross=self.config.add_cross_attention)
-        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
-        ends = layout if _says_where_rows_end(attention_mask) else self._ends(input_ids, layout)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            cache=cache, head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
+        by_mask = layout.is_packed or _says_where_rows_end(attention_mask)
+        ends = layout if by_mask else self._ends(input_ids, layout)
         outputs = self.transformer(
             input_ids,
             cache,
@@ -102,7 +106,7 @@ class GPT2ForSequenceClassification(GPT2PreTrainedModel):
         output = SequenceClassifierOutputWithPast(
             logits=logits,
             past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
@@ -163,7 +167,10 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel):
             num_items_in_batch: the number of labelled tokens, to divide the sum by instead of their count here.
         """
         cache = as_cache(past_key_values, cross=self.config.add_cross_attention)
-        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            cache=cache, head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.transformer(
             input_ids,
             cache,
@@ -182,9 +189,11 @@ class GPT2ForTokenClassification(GPT2PreTrainedModel):
         terms: dict[str, LossTerm] = {}
         if labels is not None:
             real = None if layout.mask is None else layout.mask[:, layout.length - labels.shape[-1] :]
-            terms["token"] = cross_entropy_term(logits, labels, real=real)
+            terms["token"] = cross_entropy_term(logits, layout.pack(labels, "labels"), real=real)
         output = TokenClassifierOutput(
-            logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+            logits=layout.unpack(logits),
+            hidden_states=unpack_states(layout, outputs.hidden_states),
+            attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))
 
@@ -232,7 +241,10 @@ class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
             end_positions: [batch], its last token.
             num_items_in_batch: the number of rows for ``"start"`` and for ``"end"``, to divide each sum by instead.
         """
-        layout = layout_of(input_ids, inputs_embeds, attention_mask)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.transformer(
             input_ids,
             None,
@@ -246,7 +258,10 @@ class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        start_logits, end_logits = span_scores(self.qa_outputs(outputs.last_hidden_state), layout)
+        scores = layout.unpack(self.qa_outputs(outputs.last_hidden_state))
+        hidden_states = unpack_states(layout, outputs.hidden_states)
+        layout = layout.arranged
+        start_logits, end_logits = span_scores(scores, layout)
         terms: dict[str, LossTerm] = {}
         if start_positions is not None and end_positions is not None:
             terms["start"] = position_term(start_logits, start_positions, layout, weight=0.5)
@@ -254,7 +269,7 @@ class GPT2ForQuestionAnswering(GPT2PreTrainedModel):
         output = QuestionAnsweringModelOutput(
             start_logits=start_logits,
             end_logits=end_logits,
-            hidden_states=outputs.hidden_states,
+            hidden_states=hidden_states,
             attentions=outputs.attentions,
         )
         return with_loss(output, terms, num_items_in_batch, self._returns_output(return_dict))

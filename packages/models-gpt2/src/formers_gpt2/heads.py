@@ -16,9 +16,10 @@ from formers.cache import as_cache
 from formers.generation.mixin import GenerationMixin
 from formers.layout import Layout
 from formers.losses import ItemCount, LossTerm, cross_entropy_term, means, next_token_term, with_loss
-from formers.modeling.heads import first_tokens, kept_positions, last_tokens, one_row_each
-from formers.modeling.inputs import layout_of
+from formers.modeling.heads import first_tokens, last_tokens, next_token_scores, one_row_each
+from formers.modeling.inputs import labels_of_documents, layout_of
 from formers.modeling.layers import Dropout
+from formers.modeling.packing import unpack_states
 from formers.outputs import CausalLMOutputWithCrossAttentions, ModelOutput
 
 from . import checkpoint
@@ -84,12 +85,14 @@ class GPT2LMHeadModel(_TokenScores, GenerationMixin):
             num_items_in_batch: the number of predicted tokens, to divide the sum by instead of their count here.
         """
         cache = as_cache(past_key_values, cross=self.config.add_cross_attention)
-        if labels is not None:
-            attention_mask = layout_of(input_ids, inputs_embeds, attention_mask, cache)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            cache=cache, head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
         outputs = self.transformer(
             input_ids,
             cache,
-            attention_mask,
+            layout,
             token_type_ids,
             position_ids,
             inputs_embeds,
@@ -102,16 +105,14 @@ class GPT2LMHeadModel(_TokenScores, GenerationMixin):
             output_hidden_states=output_hidden_states,
             return_dict=True,
         )
-        kept = kept_positions(logits_to_keep)
-        logits = self.lm_head(outputs.last_hidden_state[..., kept, :])
-        terms: dict[str, LossTerm] = {}
-        if labels is not None:
-            assert isinstance(attention_mask, Layout)
-            terms["next_token"] = next_token_term(logits, labels, attention_mask, kept)
+        labels = labels_of_documents(labels, position_ids, attention_mask, layout)
+        logits, terms = next_token_scores(
+            self.lm_head, outputs.last_hidden_state, layout, labels, logits_to_keep
+        )
         output = CausalLMOutputWithCrossAttentions(
             logits=logits,
             past_key_values=outputs.past_key_values,
-            hidden_states=outputs.hidden_states,
+            hidden_states=unpack_states(layout, outputs.hidden_states),
             attentions=outputs.attentions,
             cross_attentions=outputs.cross_attentions,
         )

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from formers.activations import activation
+from formers.cache import as_cache
 from formers.layout import Layout
 from formers.modeling import PreTrainedModel
 from formers.modeling.checkpointing import run_layer
-from formers.modeling.inputs import check_ids, layout_of, positions_of, source_layout
+from formers.modeling.inputs import check_ids, documents_of, layout_of, positions_of, source_layout
 from formers.modeling.layers import Dropout, LayerNorm, Parts
+from formers.modeling.packing import pack_inputs, packed_layout, unpack_states
 from formers.modeling.runs import Run, begin_run, cache_of, keeps_cache
 from formers.outputs import BaseModelOutputWithPastAndCrossAttentions
 
@@ -98,6 +100,35 @@ class GPT2PreTrainedModel(PreTrainedModel):
         else:
             super()._init_weights(module)
 
+    def _layout(
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        attention_mask: Tensor | Layout | None,
+        position_ids: Tensor | None,
+        *,
+        cache: Cache | None = None,
+        head_mask: Tensor | None = None,
+        output_attentions: bool | None = None,
+    ) -> Layout:
+        """How the layers shall see a call: without its padding, where that is faster."""
+        config = self.config
+        given = inputs_embeds if input_ids is None else input_ids
+        rows = 0 if given is None else given.shape[0]
+        return packed_layout(
+            self,
+            layout_of(
+                input_ids,
+                inputs_embeds,
+                documents_of(position_ids, attention_mask, rows, cache, causal=True),
+                cache,
+            ),
+            needs=("causal",),
+            cache=cache,
+            need_probs=bool(config.output_attentions if output_attentions is None else output_attentions),
+            head_mask=head_mask,
+        )
+
 
 class GPT2Model(GPT2PreTrainedModel):
     """The bare model. With ``config.add_cross_attention`` it also reads the ``encoder_hidden_states`` it is given."""
@@ -153,9 +184,10 @@ class GPT2Model(GPT2PreTrainedModel):
                 as in transformers 4 are accepted.
             attention_mask: [batch, past + length], 1 where a token is real and 0 where it is padding; or which
                 position attends to which, in 3 or 4 dimensions; or a ``Layout``, with which a packed batch takes its
-                inputs as [tokens].
+                inputs as [tokens] or [1, tokens].
             token_type_ids: [batch, length], tokens whose embeddings are added to those of ``input_ids``.
-            position_ids: [batch, length]; by default they count from the first real token of each row.
+            position_ids: [batch, length]; by default they count from the first real token of each row. In a single row
+                without mask and cache, positions that begin with 0 again tell documents apart.
             inputs_embeds: [batch, length, hidden], in place of ``input_ids``.
             encoder_hidden_states: [batch, source length, hidden], what cross-attention reads.
             encoder_attention_mask: [batch, source length], 1 where a source position is real.
@@ -178,9 +210,13 @@ class GPT2Model(GPT2PreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
         crosses = config.add_cross_attention
-        keep = keeps_cache(self, use_cache, config.use_cache, attention_mask)
-        cache = cache_of(self, past_key_values, keep=keep, source=encoder_hidden_states, crosses=crosses)
-        layout = layout_of(input_ids, inputs_embeds, attention_mask, cache)
+        cache = as_cache(past_key_values, cross=crosses)
+        layout = self._layout(
+            input_ids, inputs_embeds, attention_mask, position_ids,
+            cache=cache, head_mask=head_mask, output_attentions=output_attentions,
+        )  # fmt: skip
+        keep = keeps_cache(self, use_cache, config.use_cache, layout)
+        cache = cache_of(self, cache, keep=keep, source=encoder_hidden_states, crosses=crosses)
         source = source_layout(encoder_hidden_states, encoder_attention_mask, cache, layout, crosses=crosses)
         hidden_states = self._embed(
             input_ids, token_type_ids, position_ids, inputs_embeds, layout, cache, cache_position
@@ -195,9 +231,14 @@ class GPT2Model(GPT2PreTrainedModel):
             cache=cache,
             head_mask=head_mask,
             need_probs=bool(output_attentions),
+            cross_head_mask=head_mask,
         )
         output = self._run_layers(hidden_states, run, encoder_hidden_states, bool(output_hidden_states))
         output.past_key_values = cache if keep else None
+        if layout is not attention_mask:  # else the caller packed the batch, and wants it so
+            assert output.last_hidden_state is not None
+            output.last_hidden_state = layout.unpack(output.last_hidden_state)
+            output.hidden_states = unpack_states(layout, output.hidden_states)
         return output if self._returns_output(return_dict) else output.to_tuple()
 
     def _embed(
@@ -213,13 +254,14 @@ class GPT2Model(GPT2PreTrainedModel):
         """The sum of the embeddings of tokens, positions and token types, [..., hidden]."""
         parts: Parts = self._modules
         tokens = parts["wte"]
-        if inputs_embeds is None:
-            check_ids("input_ids", input_ids, tokens, "vocab_size")
-            inputs_embeds = tokens(input_ids)
+        check_ids("input_ids", input_ids, tokens, "vocab_size")
+        check_ids("token_type_ids", token_type_ids, tokens, "vocab_size")
         if position_ids is None:
+            given = inputs_embeds[..., 0] if input_ids is None and inputs_embeds is not None else input_ids
+            assert given is not None
             position_ids = positions_of(
-                layout,
-                inputs_embeds.shape[-2],
+                layout.arranged,
+                given.shape[-1],
                 self.numbers,  # type: ignore[arg-type]
                 "n_positions",
                 cache=cache,
@@ -227,9 +269,14 @@ class GPT2Model(GPT2PreTrainedModel):
             )
         else:
             check_ids("position_ids", position_ids, parts["wpe"], "n_positions")
+        input_ids, token_type_ids, position_ids, inputs_embeds = pack_inputs(
+            layout, input_ids=input_ids, token_type_ids=token_type_ids, position_ids=position_ids,
+            inputs_embeds=inputs_embeds,
+        )  # fmt: skip
+        if inputs_embeds is None:
+            inputs_embeds = tokens(input_ids)
         hidden_states = inputs_embeds + parts["wpe"](position_ids)
         if token_type_ids is not None:
-            check_ids("token_type_ids", token_type_ids, tokens, "vocab_size")
             hidden_states = hidden_states + tokens(token_type_ids)
         return parts["drop"](hidden_states)  # type: ignore[no-any-return]
 

@@ -19,6 +19,7 @@ ARCHITECTURE = Architecture(
         "AutoModelForTokenClassification": "formers_gpt2.classification:GPT2ForTokenClassification",
         "AutoModelForQuestionAnswering": "formers_gpt2.classification:GPT2ForQuestionAnswering",
     },
+    attention={"gpt2_decode": "formers_gpt2.decode:DECODE"},
     tiny="formers_gpt2.configuration:tiny_config",
     capabilities={
         "decoder",
@@ -26,6 +27,7 @@ ARCHITECTURE = Architecture(
         "head_mask",
         "prune_heads",
         "gradient_checkpointing",
+        "packed",
     },
 )
 
@@ -34,6 +36,7 @@ GPT_SW3 = Architecture(
     api="1.0",
     config=ARCHITECTURE.config,
     auto=ARCHITECTURE.auto,
+    attention=ARCHITECTURE.attention,
     tiny=ARCHITECTURE.tiny,
     capabilities=ARCHITECTURE.capabilities,
     aliases=("gpt2",),

@@ -119,9 +119,13 @@ def _directions(output: Any) -> Tensor:
 
 
 def _of_rows(output: Any, rows: Tensor) -> SimpleNamespace:
-    """An output with these rows of its tensors only; the cache, which has been reordered, is left out."""
+    """An output with these rows of its tensors only.
+
+    Left out are the cache, which has been reordered, and what an encoder gave, which may have a row for each prompt.
+    """
+    kept = {name: value for name, value in output.items() if name != "past_key_values"}
     return SimpleNamespace(
-        **{name: _rows(value, rows) for name, value in output.items() if name != "past_key_values"}
+        **{name: _rows(value, rows) for name, value in kept.items() if not name.startswith("encoder_")}
     )
 
 

@@ -9,6 +9,7 @@ from .contract import (
     AttentionRequest,
     BiasTable,
     DenseBias,
+    OutOfScope,
     ScoreBias,
     TableBias,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "AttentionRequest",
     "BiasTable",
     "DenseBias",
+    "OutOfScope",
     "ScoreBias",
     "TableBias",
 ]

@@ -96,6 +96,12 @@ class TableBias:
         """[1, heads, queries, keys]: each query's row is a window on one long row of distances."""
         values, low, high = self._table
         first = 1 - self._queries - self._offset
+        if torch.compiler.is_compiling():  # unfold would bind the graph to one length
+            keys = torch.arange(self._keys, device=values.device)
+            distances = keys - (torch.arange(self._queries, device=values.device) + self._offset)[:, None]
+            return values[:, distances.clamp(-low, high) + low][None]
+        if not self._queries or not self._keys:
+            return values.new_zeros(1, values.shape[0], self._queries, self._keys)
         distances = torch.arange(first, first + self._queries + self._keys - 1, device=values.device)
         row = values.index_select(1, distances.clamp(-low, high) + low)
         return row.unfold(1, self._keys, 1).flip(1)[None]

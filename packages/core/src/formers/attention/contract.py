@@ -28,6 +28,7 @@ __all__ = [
     "AttentionRequest",
     "BiasTable",
     "DenseBias",
+    "OutOfScope",
     "Phase",
     "ScoreBias",
     "TableBias",
@@ -47,6 +48,7 @@ NEEDS = {
     "head_mask": "heads are weighted by a head_mask",
     "cross": "keys and queries belong to different sequences",
     "cache": "keys and values are kept in a cache",
+    "fixed": "the cache has fixed shapes: the whole room is given, and the device knows how much of it is filled",
 }
 """What a call may need of an implementation, and what each word means."""
 
@@ -78,6 +80,16 @@ class AttentionRequest:
         needs = f", needs {' '.join(sorted(self.needs))}" if self.needs else ""
         dtype = str(self.dtype).removeprefix("torch.")
         return f"{self.phase}, {self.device}, {dtype}, {self.heads} heads of {self.head_dim}{needs}"
+
+
+class OutOfScope(str):
+    """A reason why an implementation is not meant for a kind of call at all: for another device, phase or arrangement.
+
+    :meth:`AttentionImplementation.supports` gives it among its reasons. Strict mode takes every other reason for a
+    failure (see :func:`formers.attention.select.select`).
+    """
+
+    __slots__ = ()
 
 
 class AttentionPass:
@@ -283,7 +295,10 @@ class AttentionImplementation(Protocol):
     priority: int
 
     def supports(self, request: AttentionRequest) -> tuple[str, ...]:
-        """Why this implementation cannot serve the request, one reason a string; empty if it can."""
+        """Why this implementation cannot serve the request, one reason a string; empty if it can.
+
+        A reason of the kind :class:`OutOfScope` says that it is not meant for such calls.
+        """
         ...
 
     def prepare(self, step: AttentionPass, bias: ScoreBias | None, dtype: torch.dtype) -> None:

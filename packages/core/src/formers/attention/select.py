@@ -13,13 +13,16 @@ import torch
 
 from formers.errors import AttentionNotInstalledError, AttentionUnsupported, shorten
 
-from .contract import AttentionImplementation, AttentionRequest
+from .contract import AttentionImplementation, AttentionRequest, OutOfScope
 from .registry import implementations_for
 
-__all__ = ["AUTO", "VARIABLE", "Selection", "check_name", "select"]
+__all__ = ["AUTO", "STRICT", "VARIABLE", "Selection", "check_name", "is_strict", "select"]
 
 AUTO = "auto"
 VARIABLE = "FORMERS_ATTENTION"
+STRICT = "FORMERS_ATTENTION_STRICT"
+
+_ON = ("1", "true", "on", "yes", "y")
 
 # Names that users know from elsewhere and that a plugin may provide.
 _KNOWN = (
@@ -55,13 +58,17 @@ def select(
 
     Args:
         request: what the call needs.
-        wanted: a name, which is used or refused but never replaced; None or "auto": the one of the highest priority
-            that can serve the request, or the one that the environment variable FORMERS_ATTENTION names.
+        wanted: a name, which is used or refused but never replaced, or several with commas between them, of which
+            the first that can serve the request is used; None or "auto": the one of the highest priority
+            that can, or what the environment variable FORMERS_ATTENTION names. "auto" may also end a list.
+            With FORMERS_ATTENTION_STRICT=1 auto passes over nothing that is meant for such a call, that is
+            without a reason of the kind :class:`OutOfScope`.
         implementations: to choose from; by default all that are installed for the architecture.
 
     Raises:
         AttentionNotInstalledError: the name is known, but nothing installed provides it.
-        AttentionUnsupported: there is no such name, or that implementation cannot serve the request.
+        AttentionUnsupported: there is no such name, that implementation cannot serve the request, or auto, being
+            strict, would pass one over.
     """
     origin = ""
     if wanted is None or wanted == AUTO:
@@ -70,13 +77,19 @@ def select(
     if implementations is None:
         implementations = implementations_for(request.architecture)
     if torch.compiler.is_compiling():
-        return _choose(request, wanted, origin, implementations)  # a lock cannot be traced
-    key = request, wanted, tuple(implementations)
+        return _choose(request, wanted, origin, implementations, is_strict())  # a lock cannot be traced
+    strict = is_strict()
+    key = request, wanted, strict, tuple(implementations)
     selection = _remembered.get(key)
     if selection is None:
-        selection = _choose(request, wanted, origin, implementations)
+        selection = _choose(request, wanted, origin, implementations, strict)
         _remembered.put(key, selection)
     return selection
+
+
+def is_strict() -> bool:
+    """Whether auto shall fail where it would pass over an implementation that is meant for the call."""
+    return os.environ.get(STRICT, "").strip().lower() in _ON
 
 
 def check_name(name: str | None, architecture: str) -> None:
@@ -86,23 +99,44 @@ def check_name(name: str | None, architecture: str) -> None:
         AttentionNotInstalledError: the name is known, but nothing installed provides it.
         AttentionUnsupported: there is no such name.
     """
-    if name is not None and name != AUTO:
-        _find(name, architecture, "", implementations_for(architecture))
+    for one in _names_in(name):
+        if one is not None and one != AUTO:
+            _find(one, architecture, "", implementations_for(architecture))
+
+
+def _names_in(wanted: object) -> list[object]:
+    return [part.strip() for part in wanted.split(",")] if isinstance(wanted, str) else [wanted]
 
 
 def _choose(
-    request: AttentionRequest, wanted: str, origin: str, implementations: Sequence[AttentionImplementation]
+    request: AttentionRequest,
+    wanted: str,
+    origin: str,
+    implementations: Sequence[AttentionImplementation],
+    strict: bool,
 ) -> Selection:
-    if wanted == AUTO:
-        return _best(request, implementations)
-    return _named(request, wanted, origin, implementations)
+    passed_over: list[tuple[str, tuple[str, ...]]] = []
+    for name in _names_in(wanted):
+        if name == AUTO:
+            best = _best(request, implementations, strict)
+            return Selection(best.implementation, (*passed_over, *best.passed_over))
+        implementation = _find(name, request.architecture, origin, implementations)
+        reasons = implementation.supports(request)
+        if not reasons:
+            return Selection(implementation, tuple(passed_over))
+        passed_over.append((implementation.name, reasons))
+    raise _refused(request, wanted, origin, implementations, passed_over)
 
 
-def _best(request: AttentionRequest, implementations: Sequence[AttentionImplementation]) -> Selection:
+def _best(
+    request: AttentionRequest, implementations: Sequence[AttentionImplementation], strict: bool
+) -> Selection:
     passed_over: list[tuple[str, tuple[str, ...]]] = []
     for implementation in sorted(implementations, key=lambda one: (-one.priority, one.name)):
         reasons = implementation.supports(request)
         if not reasons:
+            if strict:
+                _expect_no_failure(request, implementation.name, passed_over)
             return Selection(implementation, tuple(passed_over))
         passed_over.append((implementation.name, reasons))
     raise AttentionUnsupported(
@@ -110,18 +144,34 @@ def _best(request: AttentionRequest, implementations: Sequence[AttentionImplemen
     )
 
 
-def _named(
-    request: AttentionRequest, wanted: str, origin: str, implementations: Sequence[AttentionImplementation]
-) -> Selection:
-    implementation = _find(wanted, request.architecture, origin, implementations)
-    reasons = implementation.supports(request)
-    if not reasons:
-        return Selection(implementation)
+def _expect_no_failure(
+    request: AttentionRequest, chosen: str, passed_over: Sequence[tuple[str, tuple[str, ...]]]
+) -> None:
+    """Refuse a choice before which an implementation that is meant for such calls was passed over."""
+    failed = [one for one in passed_over if not any(isinstance(reason, OutOfScope) for reason in one[1])]
+    if failed:
+        raise AttentionUnsupported(
+            f"{request.architecture}: {STRICT} forbids to pass over a better attention for this call ({request}):\n"
+            f"{_listed(failed)}\nWithout it {chosen!r} would serve the call; name it as attn_implementation if that is "
+            "what you want."
+        )
+
+
+def _refused(
+    request: AttentionRequest,
+    wanted: str,
+    origin: str,
+    implementations: Sequence[AttentionImplementation],
+    passed_over: Sequence[tuple[str, tuple[str, ...]]],
+) -> AttentionUnsupported:
     usable = [one.name for one in implementations if not one.supports(request)]
-    raise AttentionUnsupported(
-        f"{request.architecture}: attention {wanted!r}{origin} cannot serve this call ({request}):\n"
-        + "\n".join(f"  - {reason}" for reason in reasons)
-        + f"\nUsable here: {_quoted(usable) or 'none'}. Use attn_implementation={AUTO!r} to pick one."
+    listed = _listed(passed_over)
+    if len(passed_over) == 1:
+        listed = "\n".join(f"  - {reason}" for reason in passed_over[0][1])
+    several = f", or {f'{wanted},{AUTO}'!r} to fall back on it" if usable else ""
+    return AttentionUnsupported(
+        f"{request.architecture}: attention {wanted!r}{origin} cannot serve this call ({request}):\n{listed}"
+        f"\nUsable here: {_quoted(usable) or 'none'}. Use attn_implementation={AUTO!r} to pick one{several}."
     )
 
 
@@ -152,7 +202,7 @@ def _listed(passed_over: Sequence[tuple[str, tuple[str, ...]]]) -> str:
     return "\n".join(f"  - {name}: {reason}" for name, reasons in passed_over for reason in reasons)
 
 
-_Key = tuple[AttentionRequest, str, tuple[AttentionImplementation, ...]]
+_Key = tuple[AttentionRequest, str, bool, tuple[AttentionImplementation, ...]]
 
 
 class _Memory:

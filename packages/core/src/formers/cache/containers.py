@@ -32,9 +32,15 @@ class Cache:
         layers: the layers, if their number is known.
         layer_class_to_replicate: makes a further layer when one is first asked for.
 
+    Attributes:
+        copies: how many consecutive rows read each row of what belongs to an encoder, see
+            :class:`EncoderDecoderCache`.
+
     Raises:
         ValueError: not exactly one of the two is given.
     """
+
+    copies: int = 1
 
     def __init__(
         self,
@@ -107,10 +113,22 @@ class Cache:
         for layer in self.layers:
             layer.reorder_cache(beam_idx)
 
+    def reorder_within_prompts(self, rows: Tensor) -> None:
+        """:meth:`reorder_cache` where row i and row ``rows[i]`` continue the same prompt."""
+        self.reorder_cache(rows)
+
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each row so many times."""
         for layer in self.layers:
             layer.batch_repeat_interleave(repeats)
+
+    def fork_rows(self, copies: int) -> bool:
+        """Make of each row so many that continue the same prompt, one after another; whether they share its source."""
+        self.batch_repeat_interleave(copies)
+        return False
+
+    def unshare(self) -> None:
+        """Give each row a copy of its own of what rows share."""
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep only these rows."""

@@ -24,13 +24,15 @@ class EncoderDecoderCache(Cache):
 
     Args:
         caches: the self-attention and the cross-attention cache; or one sequence with four tensors for each layer.
+        shares: whether the rows that :meth:`fork_rows` makes of one share its encoder's part. A model that is given
+            such a cache must read it so, as those do that begin with :func:`formers.modeling.runs.begin_run`.
 
     Raises:
         TypeError: one of the two is not a cache.
         ValueError: neither one nor two arguments.
     """
 
-    def __init__(self, *caches: Any) -> None:
+    def __init__(self, *caches: Any, shares: bool = False) -> None:
         if len(caches) == 1:
             content = [tuple(layer) for layer in caches[0]]
             if any(len(layer) != 4 for layer in content):
@@ -50,6 +52,7 @@ class EncoderDecoderCache(Cache):
         super().__init__(layers=())
         self.self_attention_cache: Cache = caches[0]
         self.cross_attention_cache: Cache = caches[1]
+        self._shares = shares
         # The same list, so that layers made later are seen here too.
         self.layers = self.self_attention_cache.layers
 
@@ -86,21 +89,44 @@ class EncoderDecoderCache(Cache):
         """Forget all content of both parts."""
         self.self_attention_cache.reset()
         self.cross_attention_cache.reset()
+        self.copies = 1
 
     def reorder_cache(self, beam_idx: Tensor) -> None:
         """Take row ``beam_idx[i]`` as the new row i, in both parts."""
+        self.unshare()
         self.self_attention_cache.reorder_cache(beam_idx)
         self.cross_attention_cache.reorder_cache(beam_idx)
 
     def batch_repeat_interleave(self, repeats: int) -> None:
         """Repeat each row so many times, in both parts."""
+        self.unshare()
         self.self_attention_cache.batch_repeat_interleave(repeats)
         self.cross_attention_cache.batch_repeat_interleave(repeats)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Keep only these rows, in both parts."""
+        self.unshare()
         self.self_attention_cache.batch_select_indices(indices)
         self.cross_attention_cache.batch_select_indices(indices)
+
+    def reorder_within_prompts(self, rows: Tensor) -> None:
+        """Like :meth:`reorder_cache`; the encoder's part is the same for all rows of a prompt, and is left alone."""
+        self.self_attention_cache.reorder_within_prompts(rows)
+
+    def fork_rows(self, copies: int) -> bool:
+        """Make of each row so many that continue the same prompt; whether the encoder's part keeps its rows."""
+        if not self._shares:
+            self.batch_repeat_interleave(copies)
+            return False
+        self.self_attention_cache.batch_repeat_interleave(copies)
+        self.copies *= copies
+        return True
+
+    def unshare(self) -> None:
+        """Give each row of the decoder a copy of its own of the encoder's part."""
+        if self.copies > 1:
+            self.cross_attention_cache.batch_repeat_interleave(self.copies)
+            self.copies = 1
 
     def __getitem__(self, layer_idx: int) -> tuple[Tensor, ...]:
         cross = self.cross_attention_cache.layers

@@ -38,7 +38,8 @@ class Declarations:
         optional: regular expressions; a weight that one of them finds may be absent.
         ignored: regular expressions; a stored tensor that one of them finds is dropped without a word.
         tied: alias -> canonical name of weights that are one tensor.
-        float32: regular expressions; these weights stay in float32 when a smaller type is asked for.
+        float32: regular expressions; these weights stay in float32 when float16 is asked for.
+        apart: aliases that the configuration says have values of their own, so that finding them is no surprise.
     """
 
     rules: Sequence[Rename | Legacy] = ()
@@ -47,6 +48,7 @@ class Declarations:
     ignored: Sequence[str] = ()
     tied: Mapping[str, str] | None = None
     float32: Sequence[str] = ()
+    apart: Sequence[str] = ()
 
 
 def load_into(
@@ -107,7 +109,7 @@ def load_into(
     )
     loader = _Loader(plan, source, declared, report, dtype, torch.device(device or "cpu"), check_finite)
     loader.run()
-    _warn(plan, source, report)
+    _warn(plan, source, report, declared.apart)
     return report
 
 
@@ -187,7 +189,7 @@ class _Loader:
             return self._plan.slots[name].tensor.dtype
         if self._dtype is None:
             return stored
-        keeps = self._dtype.itemsize < 4 and matches_any(self._declared.float32, name)
+        keeps = self._dtype == torch.float16 and matches_any(self._declared.float32, name)
         return torch.float32 if keeps else self._dtype
 
     def _put(self, name: str, tensor: Tensor, *, origin: str | None = None) -> None:
@@ -273,7 +275,7 @@ def _because(plan: Match, source: TensorSource) -> str:
     return f" ({found})" if found else ""
 
 
-def _warn(plan: Match, source: TensorSource, report: LoadReport) -> None:
+def _warn(plan: Match, source: TensorSource, report: LoadReport, apart: Sequence[str]) -> None:
     if report.initialised:
         warn(
             f"Weights from {report.model_class} not initialized from pretrained model {report.source}: "
@@ -286,8 +288,8 @@ def _warn(plan: Match, source: TensorSource, report: LoadReport) -> None:
             f"{_because(plan, source) if not report.initialised else ''}.",
             UnexpectedWeightsWarning,
         )
-    if report.untied:
-        pairs = [f"{alias} and {canonical}" for alias, canonical in report.untied.items()]
+    pairs = [f"{alias} and {name}" for alias, name in report.untied.items() if alias not in apart]
+    if pairs:
         warn(
             f"{report.source}: stored with different values and therefore not tied: {listed(pairs)}.",
             FormersWarning,

@@ -1,6 +1,6 @@
 """How published tensor names map to the names inside a model, in both directions.
 
-What is on disk keeps its published name for ever; the module tree may change. A model class declares rules::
+What is on disk keeps its published name for ever; the module tree may change. A model class declares rules:
 
     key_rules = (
         Rename(published="encoder.layer.{i}", internal="layers.{i}"),

@@ -134,7 +134,9 @@ def write_checkpoint(
     if checkpoint_format is None:
         checkpoint_format = "safetensors" if safe_serialization and save_function is None else "torch"
     elif save_function is not None:
-        raise ValueError(f"save_function writes .bin files, not {checkpoint_format!r}; pass only one of the two.")
+        raise ValueError(
+            f"save_function writes .bin files, not {checkpoint_format!r}; pass only one of the two."
+        )
     every_format = known_formats()
     one = _writable(every_format, checkpoint_format)
     if len(shards) == 1:

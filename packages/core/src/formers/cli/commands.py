@@ -24,10 +24,13 @@ class Group(NamedTuple):
 
 COMMANDS: dict[str, Command | Group] = {
     "plugins": Group(
-        "list installed plugins, or diagnose them",
+        "list installed plugins, diagnose them, or begin one",
         {
             "list": Command("formers.cli.listing", "what is installed; imports no plugin (the default)"),
             "doctor": Command("formers.cli.doctor", "import the plugins and report everything that is wrong"),
+            "new": Command(
+                "formers.cli.new", "write a package for an architecture of your own, to start from"
+            ),
         },
         default="list",
     ),
@@ -44,6 +47,10 @@ COMMANDS: dict[str, Command | Group] = {
     "explain": Command(
         "formers.cli.explain",
         "what would run for a checkpoint: class, weights, attention, generation settings",
+    ),
+    "golden": Command(
+        "formers.testing.golden_command",
+        "record what a tiny model of an architecture answers, or compare with it",
     ),
     "tokenizer": Group(
         "look at the tokenizer of a checkpoint",

@@ -10,15 +10,23 @@ import time
 import traceback
 from typing import Any
 
-from formers.errors import PluginLoadError
+from formers.errors import PluginLoadError, shorten
 from formers.plugins import discovery, environment
 from formers.plugins.discovery import MODELS, Found, canonical
 from formers.plugins.hooks import hooks_of
-from formers.plugins.loading import Provider, load_manifest
+from formers.plugins.loading import Provider, load_from, load_manifest, resolve_reference
 
 from . import listing
 
 __all__ = ["add_arguments", "examine", "run"]
+
+# What the hooks give a list of.
+_GIVES = {
+    "formers_attention_implementations": "formers.attention.contract:AttentionImplementation",
+    "formers_checkpoint_formats": "formers.checkpoint.formats:CheckpointFormat",
+    "formers_generation_strategies": "formers.generation.strategies.base:Strategy",
+    "formers_tokenizer_converters": "formers.tokenization.converters:TokenizerConverter",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,15 +67,52 @@ def examine(found: Found) -> dict[str, Any]:
     heavy = "torch" in sys.modules
     start = time.perf_counter()
     try:
-        report |= _architecture(found, problems) if found.group == MODELS else {"hooks": hooks_of(found)}
+        report |= _architecture(found, problems) if found.group == MODELS else _hooks(found, problems)
     except PluginLoadError as error:
         problems.append(str(error))
         if error.__cause__ is not None:
             report["traceback"] = "".join(traceback.format_exception(error.__cause__))
-    report["import_ms"] = round((time.perf_counter() - start) * 1000, 1)
-    if found.group == MODELS and "torch" in sys.modules and not heavy:
-        problems.append("importing the manifest or the configuration imports torch")
+    report.setdefault("import_ms", _milliseconds(start))
+    if found.group == MODELS and not heavy:
+        report["imports_torch"] = "torch" in sys.modules
+        if report["imports_torch"]:
+            problems.append("importing the manifest or the configuration imports torch")
     return report
+
+
+def _milliseconds(start: float) -> float:
+    return round((time.perf_counter() - start) * 1000, 1)
+
+
+def _hooks(found: Found, problems: list[str]) -> dict[str, Any]:
+    """The hooks of a module, which are called to see whether they give what they should."""
+    start = time.perf_counter()
+    names = hooks_of(found)
+    report = {"hooks": names, "import_ms": _milliseconds(start)}
+    module = load_from(found, found.value)
+    for name in names:
+        try:
+            kind: Any = resolve_reference(_GIVES[name])
+            given = list(getattr(module, name)())
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises is what is wrong with it
+            problems.append(f"{name}() raises {type(error).__name__}: {error}")
+            continue
+        problems += [
+            f"{name}() gives {shorten(one)}, no {kind.__name__}" for one in given if not isinstance(one, kind)
+        ]
+        for one in given:
+            reference = getattr(one, "convert", None)
+            if isinstance(one, kind) and isinstance(reference, str):
+                problems += _unresolved(reference)
+    return report
+
+
+def _unresolved(reference: str) -> list[str]:
+    try:
+        resolve_reference(reference)
+    except (ImportError, AttributeError) as error:
+        return [f"{reference} cannot be imported: {error}"]
+    return []
 
 
 def _architecture(found: Found, problems: list[str]) -> dict[str, Any]:
@@ -134,12 +179,23 @@ def _hidden_problems() -> list[str]:
 def _as_text(report: dict[str, Any]) -> str:
     state = "problems" if report["problems"] else report["status"]
     title = f"{report['name']} ({report['kind']}): {report['package']} {report['version']}, {state}"
-    shown = ("entry_point", "location", "editable", "api", "classes", "aliases", "hooks", "import_ms")
+    shown = (
+        "entry_point",
+        "location",
+        "editable",
+        "api",
+        "classes",
+        "aliases",
+        "hooks",
+        "import_ms",
+        "imports_torch",
+    )
     lines = [title]
     for key in shown:
         value = report.get(key)
         if value or value == 0:
-            lines.append(f"  {key}: {', '.join(value) if isinstance(value, list) else value}")
+            text = {True: "yes", False: "no"}.get(value) if isinstance(value, bool) else None
+            lines.append(f"  {key}: {text or (', '.join(value) if isinstance(value, list) else value)}")
     for problem in report["problems"]:
         lines.append("  problem: " + problem.replace("\n", "\n    "))
     if "traceback" in report:

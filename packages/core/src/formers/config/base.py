@@ -37,7 +37,7 @@ def _pruned_heads(value: Any) -> Any:
 class PreTrainedConfig(Declared, PushToHubMixin):
     """Base class of all configurations.
 
-    Subclasses declare fields by annotation, with ``field`` where there are limits::
+    Subclasses declare fields by annotation, with ``field`` where there are limits:
 
         class NewConfig(PreTrainedConfig):
             model_type = "new"

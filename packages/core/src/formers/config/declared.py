@@ -1,6 +1,6 @@
 """The machinery under ``PreTrainedConfig``: fields declared by annotation, checked whenever they are set.
 
-Two styles of subclass work, and mix::
+Two styles of subclass work, and mix:
 
     class NewConfig(PreTrainedConfig):            class OldConfig(PreTrainedConfig):
         model_type = "new"                            model_type = "old"

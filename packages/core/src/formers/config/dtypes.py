@@ -61,8 +61,11 @@ def dtype_name(value: Any, owner: str) -> Any:
 
 def dict_dtype_to_str(values: dict[str, Any]) -> None:
     """Replace, in place and in nested dicts, a ``torch.dtype`` under the key ``dtype`` by its bare name."""
-    if values.get("dtype") is not None and not isinstance(values["dtype"], str | dict):
-        values["dtype"] = str(values["dtype"]).removeprefix("torch.")
+    name = str(values.get("dtype"))
+    if name.startswith("torch.") and not isinstance(
+        values["dtype"], str
+    ):  # torch itself is not imported for it
+        values["dtype"] = name.removeprefix("torch.")
     for value in values.values():
         if isinstance(value, dict):
             dict_dtype_to_str(value)

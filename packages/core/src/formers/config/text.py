@@ -14,6 +14,7 @@ __all__ = ["text_config"]
 
 _ENCODERS = ("text_encoder",)
 _DECODERS = ("decoder", "generator", "text_config")
+_SHARED = (str, int, float, type(None))  # values that no one can change
 # In a half of an old encoder-decoder, the standard names mean that half.
 _STANDARD = {
     "layers": "num_hidden_layers",
@@ -46,7 +47,14 @@ def _half(config: PreTrainedConfig, prefix: str) -> PreTrainedConfig:
     import copy  # needed by few
 
     other = "encoder_" if prefix == "decoder_" else "decoder_"
-    half = copy.deepcopy(config)
+    half = copy.copy(config)  # generation asks for it several times in a call, and most values are numbers
+    half.__dict__.update(
+        {
+            name: copy.deepcopy(value)
+            for name, value in half.__dict__.items()
+            if not isinstance(value, _SHARED)
+        }
+    )
     aliases = type(config)._aliases
     for suffix, standard in _STANDARD.items():
         name = aliases.get(standard, standard)

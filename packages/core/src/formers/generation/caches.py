@@ -52,8 +52,11 @@ def cache_of_run(
         raise GenerationArgumentError(
             f"cache_implementation={shorten(name)} is not known; expected one of {', '.join(_IMPLEMENTATIONS)}."
         )
+    shares = bool(model.shares_encoder_outputs)
     if name == "dynamic":
-        return EncoderDecoderCache(DynamicCache(), DynamicCache()) if crosses else DynamicCache()
+        return (
+            EncoderDecoderCache(DynamicCache(), DynamicCache(), shares=shares) if crosses else DynamicCache()
+        )
     room = plan.max_cache_len or capacity
     if room is None:
         raise GenerationArgumentError(
@@ -62,4 +65,4 @@ def cache_of_run(
     if plan.max_cache_len is None and plan.compile_config is not None:
         room = -(-room // _BUCKET) * _BUCKET
     own = StaticCache(model.config, max_cache_len=room)
-    return EncoderDecoderCache(own, DynamicCache()) if crosses else own
+    return EncoderDecoderCache(own, DynamicCache(), shares=shares) if crosses else own

@@ -2,7 +2,7 @@
 
 A static cache keeps its length on the device (:meth:`formers.cache.StaticCache.fix_shapes`), a token is [rows, 1], and
 a mask covers the whole room of the cache. So a compiled step is valid for any prompt, and it can be captured as a
-graph.
+graph: by torch.compile, or without it, see :mod:`.captured`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from torch.nn.functional import pad
 
 from formers.cache import EncoderDecoderCache, StaticCache
 from formers.errors import GenerationArgumentError, shorten
+from formers.modeling.replaying import Graphs
+
+from . import captured
 
 if TYPE_CHECKING:
     from formers.cache import Cache
@@ -29,15 +32,19 @@ Step = Callable[[Any, dict[str, Any]], Any]
 
 
 class CompiledSteps:
-    """The compiled steps of one model, by the options they were compiled with.
+    """The compiled steps of one model, by the options they were compiled with, and its captured ones.
 
     Copies and pickles of a model begin without any.
+
+    Attributes:
+        graphs: the captured ones.
     """
 
-    __slots__ = ("_steps",)
+    __slots__ = ("_steps", "graphs")
 
     def __init__(self) -> None:
         self._steps: dict[str, Step] = {}
+        self.graphs = Graphs()
 
     def step(self, options: Mapping[str, Any]) -> Step:
         """The step compiled with these arguments of ``torch.compile``."""
@@ -60,6 +67,8 @@ def _step(model: Any, inputs: dict[str, Any]) -> Any:
 def compile_options(plan: GenerationPlan) -> dict[str, Any] | None:
     """The arguments of ``torch.compile`` that a call asks for; None if it runs uncompiled.
 
+    For captured steps it is only the ``backend`` of that name.
+
     Raises:
         GenerationArgumentError: ``compile_config`` is not a mapping, or the cache has no fixed shapes.
     """
@@ -71,8 +80,10 @@ def compile_options(plan: GenerationPlan) -> dict[str, Any] | None:
     if not isinstance(config, Mapping):
         raise GenerationArgumentError(
             f"compile_config={shorten(config)} of type {type(config).__name__}; expected a mapping of arguments of "
-            'torch.compile, such as {"backend": "inductor", "mode": "reduce-overhead"}.'
+            'torch.compile, such as {"backend": "inductor", "mode": "reduce-overhead"}, or {"backend": "cudagraph"}.'
         )
+    if captured.is_wanted(config):
+        return dict(config)
     return {"dynamic": False, "fullgraph": True} | dict(config)
 
 
@@ -89,7 +100,7 @@ class FixedSteps:
     Args:
         run: whose prompt is in its cache already.
         cache: the part of the run's cache whose shapes are fixed until :meth:`close`.
-        step: runs the model.
+        step: runs the model. A captured one is closed at the end.
     """
 
     def __init__(self, run: Decoding, cache: StaticCache, step: Step) -> None:
@@ -113,6 +124,8 @@ class FixedSteps:
 
     def close(self) -> None:
         """Give the cache back as an ordinary one."""
+        if isinstance(self._step, captured.CapturedStep):
+            self._step.close()
         self._cache.release_shapes()
 
 
@@ -125,7 +138,7 @@ def fixed_steps(run: Decoding) -> FixedSteps | None:
     """The compiled steps of a run whose prompt is in its cache, if its settings ask for any.
 
     Raises:
-        GenerationArgumentError: the cache has no fixed shapes, or the model prepares its inputs in a way of its own.
+        GenerationArgumentError: the cache has no fixed shapes, or steps cannot be captured on this device.
     """
     options = compile_options(run.plan)
     if options is None:
@@ -136,4 +149,8 @@ def fixed_steps(run: Decoding) -> FixedSteps | None:
             'compile_config needs fixed shapes: pass cache_implementation="static", or a StaticCache as '
             "past_key_values."
         )
-    return FixedSteps(run, cache, run.model.compiled_steps.step(options))
+    steps = run.model.compiled_steps
+    if not captured.is_wanted(options):
+        return FixedSteps(run, cache, steps.step(options))
+    recorder = captured.recorder_for(run.last_tokens.device)
+    return FixedSteps(run, cache, captured.CapturedStep(run, steps.graphs, recorder))

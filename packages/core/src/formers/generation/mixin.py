@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -42,6 +42,10 @@ class GenerationMixin:
     """
 
     companion_files = (GENERATION_CONFIG_NAME,)
+
+    shares_encoder_outputs: ClassVar[bool] = False
+    """Whether ``forward`` reads an encoder's outputs and mask with one row for all beams of a prompt, as
+    :func:`formers.modeling.runs.begin_run` does where the cache says so. Others get a copy for each beam."""
 
     _generation_config: GenerationConfig | None = None
 

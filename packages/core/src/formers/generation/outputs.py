@@ -128,6 +128,8 @@ def output_of(run: Decoding, generated: Generated) -> Tensor | ModelOutput:
     """The tokens, or with ``return_dict_in_generate`` the output object that fits strategy and model."""
     if run.record is None:
         return generated.sequences
+    if run.cache is not None:
+        run.cache.unshare()
     fields = run.record.fields() | {"past_key_values": run.cache, "sequences": generated.sequences}
     encoder = run.prompt.encoder_outputs
     if generated.sequences_scores is not None or generated.beam_indices is not None:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Decoding"]
 
+# What the beams of a prompt can share, beside the cache of it.
+_OF_ENCODER = ("encoder_outputs", "attention_mask")
+
 # Rooms grow by at least so many columns, where no limit says how many will be needed.
 _ROOM = 256
 
@@ -122,7 +125,10 @@ class Decoding:
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """The further arguments of every forward."""
+        """The further arguments of every forward with this cache.
+
+        Rows that share an encoder's outputs in the cache also share those here.
+        """
         return self._context
 
     @property
@@ -280,9 +286,13 @@ class Decoding:
             self._mask = self._mask.repeat_interleave(copies, dim=0)
         if self._positions is not None:
             self._positions = self._positions.repeat_interleave(copies, dim=0)
-        self._context = {name: expanded(value, copies) for name, value in self._context.items()}
-        if self.cache is not None:
-            self.cache.batch_repeat_interleave(copies)
+        shared: tuple[str, ...] = ()
+        if self.cache is not None and self.cache.fork_rows(copies):
+            shared = _OF_ENCODER
+        self._context = {
+            name: value if name in shared else expanded(value, copies)
+            for name, value in self._context.items()
+        }
         if self.record is not None:
             self.record.expand(copies)
 
@@ -301,7 +311,7 @@ class Decoding:
         else:
             self._ids[:, : self.length] = self.tokens[rows]
         if self.cache is not None:
-            self.cache.reorder_cache(rows)
+            self.cache.reorder_within_prompts(rows)
 
     def branch(self, copies: int) -> Decoding:
         """A run over ``copies`` rows for each row, to try tokens in; it takes the cache with it and records nothing."""
@@ -314,6 +324,14 @@ class Decoding:
     def follow_rows(self) -> None:
         """Keep :attr:`trails` from now on."""
         self.trails = torch.full_like(self.tokens, -1)
+
+    def context_of_rows(self) -> dict[str, Any]:
+        """The further arguments of a forward without the cache."""
+        copies = 1 if self.cache is None else self.cache.copies
+        return {
+            name: expanded(value, copies) if copies > 1 and name in _OF_ENCODER else value
+            for name, value in self._context.items()
+        }
 
     def model_inputs(self) -> dict[str, Any]:
         """What every forward is given beside tokens: context, mask and cache."""

@@ -33,6 +33,10 @@ def _any_process(wanted: bool, device: torch.device) -> bool:
 
 def _run_for_nothing(run: Decoding) -> None:
     inputs = run.model.prepare_inputs_for_generation(
-        run.tokens[:, :1], next_sequence_length=1, past_key_values=None, use_cache=False, **run.context
+        run.tokens[:, :1],
+        next_sequence_length=1,
+        past_key_values=None,
+        use_cache=False,
+        **run.context_of_rows(),
     )
     run.model(**inputs, return_dict=True)

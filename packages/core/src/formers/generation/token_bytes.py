@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 __all__ = ["token_bytes"]
@@ -40,9 +41,12 @@ class _Anchor:
     """Learns what a token adds to a text by joining it to another one."""
 
     def __init__(self, tokenizer: Any, vocabulary: dict[str, int]) -> None:
-        plain = (token for token in vocabulary if token.isascii() and token.isalpha())
-        self._token = next(plain, None)
         self._join = tokenizer.convert_tokens_to_string
+        plain = (token for token in vocabulary if _is_word(token))
+        marked = (
+            token for token in vocabulary if _is_word(str(self._join([token])))
+        )  # every token has a mark
+        self._token = next(chain(plain, marked), None)
         self._alone = "" if self._token is None else self._join([self._token])
 
     def text_behind(self, token: str) -> str:
@@ -51,6 +55,10 @@ class _Anchor:
             return str(self._join([token]))
         joined = str(self._join([self._token, token]))
         return joined[len(self._alone) :] if joined.startswith(self._alone) else str(self._join([token]))
+
+
+def _is_word(text: str) -> bool:
+    return text.isascii() and text.isalpha()
 
 
 def _decoder(tokenizer: Any) -> dict[str, Any]:

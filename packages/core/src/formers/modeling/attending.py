@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
     from .base import PreTrainedModel
 
-__all__ = ["Attending", "choose", "find_implementations", "report"]
+__all__ = ["Attending", "Kind", "choose", "find_implementations", "head_dim", "report"]
+
+Kind = tuple[Any, ...]
+"""What decides which implementation serves a call; made by :meth:`Attending.kind`."""
 
 
 class Attending:
@@ -29,7 +33,7 @@ class Attending:
 
     def __init__(self, config: PreTrainedConfig) -> None:
         self._config = config
-        self._selections: dict[tuple[Any, ...], tuple[AttentionRequest, Selection]] = {}
+        self._selections: dict[Kind, tuple[AttentionRequest, Selection]] = {}
 
     def begin(
         self,
@@ -42,6 +46,7 @@ class Attending:
         causal: bool = False,
         cross: bool = False,
         cached: bool = False,
+        fixed: bool = False,
         dropout: float = 0.0,
         need_probs: bool = False,
         head_mask: bool = False,
@@ -54,6 +59,7 @@ class Attending:
             key: which positions answer; with a cache the past ones too.
             cross: the keys belong to another sequence.
             cached: a cache is read or appended to.
+            fixed: that cache has fixed shapes, see :meth:`formers.cache.StaticCache.fix_shapes`.
             dropout: probability in training; ignored otherwise.
             bias: "" for none, ``"bias"`` for an additive bias, ``"bias_grad"`` for one that is trained.
 
@@ -61,35 +67,75 @@ class Attending:
             AttentionUnsupported: the implementation chosen by name cannot serve this call.
             ValueError: a 4-D mask is for another number of heads.
         """
+        kind = self.kind(
+            query, key, device=device, dtype=dtype, training=training, causal=causal, cross=cross, cached=cached,
+            fixed=fixed, dropout=dropout, need_probs=need_probs, head_mask=head_mask, bias=bias,
+        )  # fmt: skip
+        self.ensure_selected(kind)
+        dropout = dropout if training else 0.0
+        step = AttentionPass(query, key, causal=causal, dropout=dropout, need_probs=need_probs)
+        return self.selected(kind), step
+
+    def kind(
+        self,
+        query: Layout,
+        key: Layout,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        training: bool,
+        causal: bool = False,
+        cross: bool = False,
+        cached: bool = False,
+        fixed: bool = False,
+        dropout: float = 0.0,
+        need_probs: bool = False,
+        head_mask: bool = False,
+        bias: str = "",
+    ) -> Kind:
+        """What decides the selection for one forward; the arguments are those of :meth:`begin`.
+
+        Raises:
+            ValueError: a 4-D mask is for another number of heads.
+        """
         if key.pairwise is not None:
             _check_heads(key.pairwise, self._config.num_attention_heads)
-        wanted = self._config._attn_implementation
-        dropout = dropout if training else 0.0
         phase: Phase = "train" if training else "encode"
         if cached and not training:
             phase = "decode" if query.length == 1 else "prefill"
-        kind = (
-            wanted, device.type, dtype, phase, causal, cross, cached, dropout > 0.0, need_probs, head_mask, bias,
+        return (
+            self._config._attn_implementation, device.type, dtype, phase, causal, cross, cached, fixed,
+            training and dropout > 0.0, need_probs, head_mask, bias,
             key.is_packed, key.mask is not None, key.pairwise is not None or key.additive is not None,
         )  # fmt: skip
-        self._ensure_selected(kind)
-        step = AttentionPass(query, key, causal=causal, dropout=dropout, need_probs=need_probs)
-        return self._selections[kind][1].implementation, step
 
-    def _ensure_selected(self, kind: tuple[Any, ...]) -> bool:
-        if kind not in self._selections:
-            self._select(kind)
+    def selected(self, kind: Kind) -> AttentionImplementation:
+        """What serves a kind of call, once :meth:`ensure_selected` has seen it."""
+        return self._selections[kind][1].implementation
+
+    def ensure_selected(self, *kinds: Kind) -> bool:
+        """Select for all the kinds of call of one forward.
+
+        A forward with several names them together, before it asks for the first: a graph that is traced knows only
+        those selections that were there when it first looked.
+
+        Raises:
+            AttentionUnsupported: the implementation chosen by name cannot serve a call.
+        """
+        for kind in kinds:
+            if kind not in self._selections:
+                self._select(kind)
         return True
 
     # Runs as plain Python while a graph is traced; else the graph would ask whether the kind is still unknown, and be
     # compiled again at once. (The mark is what torch.compiler.assume_constant_result sets, whose import takes 1 s.)
-    _ensure_selected._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    ensure_selected._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
-    def _select(self, kind: tuple[Any, ...]) -> None:
-        (wanted, device, dtype, phase, causal, cross, cached, dropout, probs, head_mask, bias,
+    def _select(self, kind: Kind) -> None:
+        (wanted, device, dtype, phase, causal, cross, cached, fixed, dropout, probs, head_mask, bias,
          packed, padding, dense_mask) = kind  # fmt: skip
         flags = {
-            "causal": causal, "cross": cross, "cache": cached, "dropout": dropout, "probs": probs,
+            "causal": causal, "cross": cross, "cache": cached, "fixed": fixed, "dropout": dropout, "probs": probs,
             "head_mask": head_mask, "bias": bool(bias), "bias_grad": bias == "bias_grad", "packed": packed,
             "padding": padding, "dense_mask": dense_mask,
         }  # fmt: skip
@@ -100,7 +146,7 @@ class Attending:
             device=device,
             dtype=dtype,
             heads=config.num_attention_heads,
-            head_dim=_head_dim(config),
+            head_dim=head_dim(config),
             needs=frozenset(name for name, needed in flags.items() if needed),
         )
         self._selections[kind] = request, select.select(request, wanted)
@@ -124,7 +170,8 @@ def _check_heads(mask: torch.Tensor, heads: int) -> None:
         )
 
 
-def _head_dim(config: PreTrainedConfig) -> int:
+def head_dim(config: PreTrainedConfig) -> int:
+    """The width of a head."""
     declared = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
     return int(declared or config.hidden_size // config.num_attention_heads)
 
@@ -155,4 +202,8 @@ def report(model: PreTrainedModel) -> AttentionReport:
         if isinstance(module, PreTrainedModel)
         for pair in module._attending.chosen()
     ]
-    return AttentionReport(chosen)
+    packing: Counter[str] = Counter()
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            packing.update(module._packing.notes)
+    return AttentionReport(chosen, packing)

@@ -18,7 +18,7 @@ from formers.errors import ConfigValidationError, shorten
 from formers.files.push import PushToHubMixin
 from formers.plugins import registry
 
-from . import attending, initialisation, loading, pruning, saving, tying
+from . import attending, initialisation, loading, packing, pruning, saving, tying
 from .checkpointing import CheckpointingMixin
 from .construction import finishing, is_building_on_meta
 from .embeddings import EmbeddingsMixin
@@ -92,6 +92,7 @@ class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, Pus
         self.config = config
         self.load_report = None
         self._attending = attending.Attending(config)
+        self._packing = packing.Packing()
 
     def _finish_construction(self) -> None:
         if self.config.pruned_heads:
@@ -310,13 +311,26 @@ class PreTrainedModel(EmbeddingsMixin, CheckpointingMixin, ModuleUtilsMixin, Pus
     def set_attn_implementation(self, attn_implementation: str | None) -> None:
         """Choose the attention by name; None or ``"auto"`` chooses the best that can serve each call.
 
+        Several names with commas between them choose the first that can: ``"toy_decode,sdpa"``.
+
         Raises:
             AttentionUnsupported: no implementation of that name is installed.
         """
         attending.choose(self, attn_implementation)
 
+    def set_packing(self, mode: packing.PackingMode) -> None:
+        """Choose whether padded batches run without their padding, as documents one after another.
+
+        Args:
+            mode: ``"auto"``, the default, where that is faster; ``"always"``, wherever it is possible; ``"never"``.
+
+        Raises:
+            ValueError: there is no such mode.
+        """
+        packing.choose(self, mode)
+
     def attention_report(self) -> AttentionReport:
-        """Which implementation served each kind of call so far, and why better ones were passed over."""
+        """Which implementation served each kind of call so far, why better ones were passed over, what was packed."""
         return attending.report(self)
 
     def loss_terms(self, **batch: Any) -> Mapping[str, LossTerm]:

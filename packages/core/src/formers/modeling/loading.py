@@ -178,6 +178,14 @@ def _declarations(model: PreTrainedModel) -> Declarations:
         ignored=[pattern for cls in classes for pattern in cls.ignored_weights],
         tied=tying.tied_names(model),
         float32=[pattern for cls in classes for pattern in cls.float32_weights],
+        apart=_names_of_head(model) if getattr(model.config, "tie_word_embeddings", True) is False else [],
+    )
+
+
+def _names_of_head(model: PreTrainedModel) -> list[str]:
+    head = model.get_output_embeddings()
+    return (
+        [] if head is None else [f"{name}.weight" for name, module in model.named_modules() if module is head]
     )
 
 
@@ -205,7 +213,7 @@ def _remember_arguments(model: PreTrainedModel, args: tuple[Any, ...], kwargs: M
 
 
 def _cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
-    kept = _declarations(model).float32 if dtype.itemsize < 4 else ()
+    kept = _declarations(model).float32 if dtype == torch.float16 else ()
     for name, parameter in model.named_parameters():
         if parameter.is_floating_point() and not matches_any(kept, name):
             parameter.data = parameter.data.to(dtype)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["model_type_of_class", "name_pattern", "packages"]
+__all__ = ["look_alike", "model_type_of_class", "name_pattern", "packages"]
 
 # What may follow the prefix of an architecture in the name of one of its classes.
 _CLASS_ENDINGS = (
@@ -42,6 +42,12 @@ def packages() -> Mapping[str, str]:
     """From each model type of this project to the distribution that provides it."""
     found: Mapping[str, str] = _data()["packages"]
     return found
+
+
+def look_alike(model_type: str) -> str | None:
+    """Why a model type is not the known one that its name suggests; None for all others."""
+    reason: str | None = _data()["look_alikes"].get(model_type)
+    return reason
 
 
 def name_pattern(name: str | os.PathLike[str], *, tokenizer: bool = False) -> str | None:

@@ -68,7 +68,7 @@ def exported_registrations() -> Registrations:
     """What ``formers.register`` and the ``register`` methods have made known in this process, for workers.
 
     A worker that is spawned, and not forked, knows what is installed but not what was registered. Pass the result to
-    whatever starts it::
+    whatever starts it:
 
         with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=formers.exported_registrations()) as pool:
             ...

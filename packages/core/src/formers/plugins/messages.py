@@ -6,7 +6,7 @@ from formers._version import __version__
 from formers.errors import shorten
 
 from . import environment
-from .catalogue import packages
+from .catalogue import look_alike, packages
 from .manifest import API_VERSION
 
 TYPE_CHECKING = False
@@ -38,7 +38,10 @@ def unknown(model_type: str, known: Collection[str]) -> str:
     dist = packages().get(model_type)
     if dist is not None:
         return f"{first}\nInstall it: pip install {dist}"
-    near = _nearest(model_type, [*known, *packages()])
+    reason = look_alike(model_type)
+    near = None if reason else _nearest(model_type, [*known, *packages()])
+    if reason is not None:
+        first += f" {reason}"
     if near is not None:
         first += f" Did you mean {near!r}?"
         if near not in known:

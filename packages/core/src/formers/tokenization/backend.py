@@ -151,10 +151,12 @@ class TokenizersBackend(PreTrainedTokenizerBase):
         return files
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        state = {name: value for name, value in self.__dict__.items() if name != "_lock"}
+        return {**state, "_tokenizer": self._tokenizer.to_str()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+        self._tokenizer = pipeline.from_json(state["_tokenizer"].encode("utf-8"))
         self._lock = threading.Lock()
 
     def _special_mask(self, token_ids_0: list[int], token_ids_1: list[int] | None) -> list[int]:

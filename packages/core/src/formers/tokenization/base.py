@@ -58,6 +58,8 @@ class PreTrainedTokenizerBase(PushToHubMixin, ABC):
 
     vocab_files_names: ClassVar[dict[str, str]] = {}
     """Constructor argument to the name of the file that it takes."""
+    carried_files: ClassVar[tuple[str, ...]] = ()
+    """Those arguments that are passed beside a ``tokenizer.json``, too: their files are saved with it as they are."""
     model_input_names: list[str] = ["input_ids", "attention_mask"]  # noqa: RUF012 - instances may have their own
     padding_side: str = "right"
     truncation_side: str = "right"

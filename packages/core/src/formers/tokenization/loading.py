@@ -152,6 +152,8 @@ def _build(
         arguments["tokenizer_object"] = backend
         _follow_pipeline(stated, given, pipeline.options_of(backend), path)
         boundaries = {name: stated.pop(name) for name in BOUNDARIES if name in stated}
+        beside = {argument: folder.file(cls.vocab_files_names[argument]) for argument in cls.carried_files}
+        arguments.update((argument, os.fspath(file)) for argument, file in beside.items() if file is not None)
     elif given.keys().isdisjoint({*cls.vocab_files_names, "vocab", "tokenizer_object"}) and not init_inputs:
         if _needs_converter(cls, folder, given):
             stated, arguments["tokenizer_object"] = _converted(cls, folder, stated, given)

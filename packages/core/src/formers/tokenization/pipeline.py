@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from formers.errors import CorruptFileError, LoadError, TextInputError, TokenizerWarning, shorten, warn
@@ -16,16 +19,21 @@ if TYPE_CHECKING:
     from tokenizers import AddedToken, Tokenizer
 
 __all__ = [
+    "LONGEST_PIECE",
     "OPTIONS",
     "as_readable",
     "change_options",
     "check_ids",
     "check_vocabulary",
+    "from_json",
     "normalise_with",
     "options_of",
     "read_backend",
     "vanishing",
 ]
+
+LONGEST_PIECE = 4096
+"""Characters: the library goes one call deeper with each, and ends the process where the stack ends."""
 
 OPTIONS = {
     "do_lower_case": ("normalizer", "lowercase"),
@@ -43,15 +51,13 @@ def read_backend(path: str | os.PathLike[str]) -> Tokenizer:
         CorruptFileError: the file is no pipeline, or two tokens have one id.
         LoadError: it cannot be read.
     """
-    from tokenizers import Tokenizer
-
     try:
         with open(path, "rb") as file:
             content = file.read()
     except OSError as error:
         raise LoadError(f"{os.fspath(path)}: cannot be read ({error})") from error
     try:
-        backend = Tokenizer.from_buffer(content)
+        backend = from_json(content)
     except BaseException as error:
         if not isinstance(error, Exception) and not _is_panic(error):
             raise
@@ -64,6 +70,61 @@ def read_backend(path: str | os.PathLike[str]) -> Tokenizer:
     if lost is not None:
         raise CorruptFileError(f"{os.fspath(path)}: {lost}")
     return backend
+
+
+def from_json(content: bytes) -> Tokenizer:
+    """The pipeline that a JSON text describes, with the very scores that it states.
+
+    The library reads some numbers as a neighbour of theirs. The scores of a unigram model would then change with each
+    way through a file, and with them which of two spellings of a text, as good as equal, is the best.
+
+    Raises ``Exception``, as the library does, for anything that is no pipeline.
+    """
+    from tokenizers import Tokenizer
+
+    exact = _with_exact_scores(content) if b'"Unigram"' in content else None
+    return Tokenizer.from_buffer(content) if exact is None else exact
+
+
+def _with_exact_scores(content: bytes) -> Tokenizer | None:
+    """The pipeline of a unigram model; None if it is of another kind, or anything about it is unusual."""
+    from tokenizers import AddedToken, Tokenizer
+    from tokenizers.models import Unigram
+
+    try:
+        stated = json.loads(content, object_pairs_hook=_without_repeats)
+        model, added = stated["model"], {token["id"]: token["content"] for token in stated["added_tokens"]}
+        if model["type"] != "Unigram" or not model.keys() <= {"type", "unk_id", "vocab", "byte_fallback"}:
+            return None
+        vocabulary = [(piece, score + 0.0) for piece, score in model["vocab"]]
+        longest = max((len(piece) for piece, _ in vocabulary), default=0)
+    except Exception:  # noqa: BLE001 - the library reads it next, and says what is wrong
+        return None
+    if longest > LONGEST_PIECE:
+        raise ValueError(f"a piece of {longest:,} characters; expected at most {LONGEST_PIECE:,}")
+    try:
+        frame = {
+            **stated,
+            "added_tokens": [],
+            "model": {**model, "vocab": model["vocab"][:1], "unk_id": None},
+        }
+        backend = Tokenizer.from_str(json.dumps(frame))
+        backend.model = Unigram(vocabulary, model.get("unk_id"), bool(model.get("byte_fallback")))
+        for special, tokens in groupby(stated["added_tokens"], key=itemgetter("special")):
+            add = backend.add_special_tokens if special else backend.add_tokens
+            add([AddedToken(**{name: token[name] for name in token if name != "id"}) for token in tokens])
+    except Exception:  # noqa: BLE001 - the library reads it next, and says what is wrong
+        return None
+    found = backend.get_added_tokens_decoder()
+    return backend if {place: token.content for place, token in found.items()} == added else None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON text, in which each name comes once."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice")
+    return found
 
 
 def normalise_with(backend: Tokenizer) -> Callable[[str], str]:

@@ -44,7 +44,8 @@ def save_pretrained(
 
     Args:
         save_directory: the folder; it is created if it is missing.
-        legacy_format: also write the vocabulary files of a tokenizer in Python.
+        legacy_format: also write the vocabulary files of a tokenizer in Python. None: if the class carries them
+            (``carried_files``).
         filename_prefix: put before the files' names, with a dash.
         push_to_hub: upload the folder afterwards; ``hub`` takes ``repo_id`` and what ``push_to_hub`` takes.
         save_format: accepted, and of no effect.
@@ -80,7 +81,8 @@ def save_pretrained(
         contents[backend[0]] = backend[1]
     folder = Path(save_directory)
     own = [name for name in self.vocab_files_names.values() if backend is None or name != backend[0]]
-    if backend is None or legacy_format or any((folder / (prefix + name)).is_file() for name in own):
+    asked = bool(self.carried_files) if legacy_format is None else legacy_format
+    if backend is None or asked or any((folder / (prefix + name)).is_file() for name in own):
         contents.update(self.vocabulary_files())
     paths = _write(folder, contents, prefix, stale=(ROLES, ADDED, saved.TEMPLATE))
     if push_to_hub:

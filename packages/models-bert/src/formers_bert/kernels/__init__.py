@@ -1,1 +1,1 @@
-"""Triton kernels of BERT's attention, imported only when their implementation is first selected. None so far."""
+"""Triton kernels of BERT's attention. Importing this package imports no Triton; :mod:`.ops` does."""

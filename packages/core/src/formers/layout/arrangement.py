@@ -7,21 +7,24 @@ and show themselves as ``[batch, length]``, so that the code behind them is writ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Layout", "may_look_at"]
+from formers.errors import shorten
 
-# An additive mask forbids where it is this low: such a score has probability 0 beside any that is allowed.
-_FORBIDDEN = -1e4
+from .masks import FORBIDDEN, as_bool, check_additive, may_look_at, sent, wrong_shape
+
+__all__ = ["Layout"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
-    """The arrangement of one batch; made by :meth:`padded`, :meth:`packed` or :meth:`from_attention_mask`.
+    """The arrangement of one batch; made by one of the class methods.
 
     Attributes:
         batch: number of rows; of documents when packed.
@@ -34,6 +37,11 @@ class Layout:
             transformers.
         additive: the caller's floating 4-D mask of the same shape, which is added to the scores.
         device: where masks and positions live.
+        total: number of tokens when packed.
+        origin: the arrangement of the caller's tensors, where it is another: :meth:`pack` takes them out of it,
+            :meth:`unpack` puts results back. None where they come as they are used.
+        places: int64 [tokens], where each packed token stands in ``origin`` with its rows one after another; None
+            where it is the order of the tokens.
     """
 
     batch: int
@@ -44,6 +52,10 @@ class Layout:
     additive: Tensor | None = None
     device: torch.device | None = None
     total: int | None = None
+    origin: Layout | None = None
+    places: Tensor | None = None
+    _lengths: tuple[int, ...] | None = field(default=None, repr=False)
+    _host_mask: Tensor | None = field(default=None, repr=False)
     _slots: Tensor | None = field(default=None, init=False, repr=False)
     _key_mask: Tensor | None = field(default=None, init=False, repr=False)
 
@@ -59,14 +71,46 @@ class Layout:
         if mask is None:
             return cls(batch, length, device=device)
         if mask.shape != (batch, length):
-            raise _wrong_shape(mask, f"[batch, length] = ({batch}, {length})")
+            raise wrong_shape(mask, f"[batch, length] = ({batch}, {length})")
+        if mask.is_floating_point():
+            mask = as_bool(mask)
+        seen = may_look_at(mask)
+        if seen and bool(mask.all()):  # hides nothing: the fastest kernels can serve
+            return cls(batch, length, device=mask.device if device is None else device)
+        mask = as_bool(mask)
+        host = mask if seen else None
         if device is not None and mask.device != device:
             mask = mask.to(device)
-        if mask.is_floating_point():
-            mask = _as_bool(mask)
-        if may_look_at(mask) and bool(mask.all()):  # hides nothing: the fastest kernels can serve
-            return cls(batch, length, device=mask.device)
-        return cls(batch, length, mask=_as_bool(mask), device=mask.device)
+        return cls(batch, length, mask=mask, device=mask.device, _host_mask=host)
+
+    @classmethod
+    def from_lengths(
+        cls,
+        lengths: Sequence[int],
+        length: int | None = None,
+        *,
+        side: Literal["right", "left"] = "right",
+        device: torch.device | str | None = None,
+    ) -> Layout:
+        """Padded rows of which it is known how long they are, so that nobody has to ask an accelerator.
+
+        Args:
+            lengths: the number of real tokens of each row.
+            length: of the padded rows; that of the longest by default.
+            side: where the padding is.
+            device: where the tensors of the batch live; the CPU by default.
+
+        Raises:
+            ValueError: a row is longer than ``length``, or a length is negative.
+        """
+        longest = max(lengths, default=0) if length is None else length
+        if min(lengths, default=0) < 0 or max(lengths, default=0) > longest:
+            raise ValueError(
+                f"lengths are {shorten(list(lengths))}; expected 0 to {longest}, the padded length."
+            )
+        columns, real = torch.arange(longest), torch.tensor(lengths, dtype=torch.int64)[:, None]
+        mask = columns < real if side == "right" else columns >= longest - real
+        return cls.padded(len(lengths), longest, mask, device=torch.device(device or "cpu"))
 
     @classmethod
     def from_attention_mask(
@@ -98,7 +142,7 @@ class Layout:
             mask = mask.to(device)
         queries = length if queries is None else queries
         if mask.dim() == 3 and mask.shape == (batch, queries, length):
-            return cls(batch, length, pairwise=_as_bool(mask)[:, None], device=mask.device)
+            return cls(batch, length, pairwise=as_bool(mask)[:, None], device=mask.device)
         if (
             mask.dim() == 4
             and mask.shape[0] in (1, batch)
@@ -107,11 +151,11 @@ class Layout:
             if mask.shape[2] != queries:
                 mask = mask.expand(-1, -1, queries, -1)
             if not mask.is_floating_point():
-                return cls(batch, length, pairwise=_as_bool(mask), device=mask.device)
-            _check_additive(mask)
-            allowed = mask > _FORBIDDEN
+                return cls(batch, length, pairwise=as_bool(mask), device=mask.device)
+            check_additive(mask)
+            allowed = mask > FORBIDDEN
             return cls(batch, length, pairwise=allowed, additive=mask, device=mask.device)
-        raise _wrong_shape(
+        raise wrong_shape(
             mask,
             f"[batch, length] = ({batch}, {length}), "
             f"[batch, queries, length] = ({batch}, {queries}, {length}) or "
@@ -119,12 +163,13 @@ class Layout:
         )
 
     @classmethod
-    def packed(cls, cu_seqlens: Tensor, max_length: int, total: int) -> Layout:
+    def packed(cls, cu_seqlens: Tensor, max_length: int | None = None, total: int | None = None) -> Layout:
         """Documents one after another, isolated from each other.
 
         Args:
             cu_seqlens: int32 [documents + 1]: 0, the end of the first document, ..., ``total``.
-            max_length: at least the length of the longest document; a bucket is fine.
+            max_length: at least the length of the longest document; a bucket is fine. It and ``total`` may be left
+                out, and are then read from ``cu_seqlens``, for which an accelerator has to finish its work first.
             total: number of tokens.
 
         Raises:
@@ -140,9 +185,13 @@ class Layout:
                 f"cu_seqlens has shape {tuple(cu_seqlens.shape)} and dtype {cu_seqlens.dtype}; expected "
                 "[documents + 1] integers."
             )
-        if may_look_at(cu_seqlens):
+        lengths = None
+        if may_look_at(cu_seqlens) or max_length is None or total is None:
             bounds = cu_seqlens.tolist()
             steps = [end - start for start, end in pairwise(bounds)]
+            total = bounds[-1] if total is None else total
+            max_length = max(steps, default=0) if max_length is None else max_length
+            lengths = tuple(steps)
             if bounds[0] != 0 or bounds[-1] != total or min(steps, default=0) < 0:
                 raise ValueError(
                     f"cu_seqlens is {bounds}; expected to ascend from 0 to the {total} tokens given."
@@ -157,6 +206,27 @@ class Layout:
             cu_seqlens=cu_seqlens.int(),
             device=cu_seqlens.device,
             total=total,
+            _lengths=lengths,
+        )
+
+    def without_padding(self) -> Layout:
+        """A padded layout with its real tokens one after another; it knows this one as its ``origin``.
+
+        Waits for an accelerator if the mask is known to that alone.
+        """
+        host = self._seen_mask()
+        lengths = tuple(host.sum(dim=1).tolist())
+        places = host.flatten().nonzero().squeeze(1)
+        bounds = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+        return Layout(
+            self.batch,
+            max(lengths, default=0),
+            cu_seqlens=sent(bounds, self.device),
+            device=self.device,
+            total=sum(lengths),
+            origin=self,
+            places=sent(places, self.device),
+            _lengths=lengths,
         )
 
     @property
@@ -165,9 +235,41 @@ class Layout:
         return self.cu_seqlens is not None
 
     @property
+    def arranged(self) -> Layout:
+        """The layout of the caller's tensors: ``origin`` of a padded batch that was packed, else this."""
+        return self if self.places is None or self.origin is None else self.origin
+
+    @property
     def tokens(self) -> int:
         """How many rows a flat ``[tokens, ...]`` tensor of this layout has."""
         return self.batch * self.length if self.total is None else self.total
+
+    def has_gaps(self) -> bool:
+        """Whether some padded row has padding between its real tokens. Waits like :meth:`without_padding`."""
+        host = self._seen_mask()
+        begins = (host[:, 1:] & ~host[:, :-1]).sum(dim=1) + host[:, :1].sum(dim=1)
+        return bool((begins > 1).any())
+
+    def _seen_mask(self) -> Tensor:
+        """The mask on the CPU."""
+        if self._host_mask is None:
+            mask = (
+                torch.ones(self.batch, self.length, dtype=torch.bool)
+                if self.mask is None
+                else self.mask.cpu()
+            )
+            object.__setattr__(self, "_host_mask", mask)
+        assert self._host_mask is not None
+        return self._host_mask
+
+    @property
+    def lengths(self) -> tuple[int, ...] | None:
+        """The real tokens of each row or document, where that is known without waiting for an accelerator."""
+        if torch.compiler.is_compiling():  # they would be constants of the graph
+            return None
+        if self._lengths is None and self._host_mask is not None and may_look_at(self._host_mask):
+            object.__setattr__(self, "_lengths", tuple(self._host_mask.sum(dim=1).tolist()))
+        return self._lengths
 
     @property
     def all_real_known(self) -> bool:
@@ -184,8 +286,9 @@ class Layout:
             queries: only the last so many columns (those that are new beside a cache); all by default.
         """
         if self.cu_seqlens is not None:
-            documents = self.document_ids()
-            return torch.arange(self.tokens, device=self.device) - self.cu_seqlens.index_select(0, documents)
+            if self.origin is not None and self.places is not None:
+                return self.origin.positions().reshape(-1).index_select(0, self.places)
+            return self._offsets(self.document_ids())
         start = 0 if queries is None else self.length - queries
         columns = torch.arange(start, self.length, device=self.device)
         if self.mask is None:
@@ -252,46 +355,45 @@ class Layout:
         together = rows.flatten(0, 1)
         return together if self.cu_seqlens is None else together.index_select(0, self._row_slots())
 
+    def pack(self, given: Tensor, name: str = "A tensor") -> Tensor:
+        """The caller's [batch, length, ...] as the layers take it; itself if that is the same.
+
+        Raises:
+            ValueError: names ``name``, if the tensor is of another batch.
+        """
+        origin = self.origin
+        if origin is None:
+            return given
+        if given.shape[:2] != (origin.batch, origin.length):
+            if given.shape[:2] != (1, origin.length):
+                raise ValueError(
+                    f"{name} of shape {tuple(given.shape)} does not fit the batch; expected "
+                    f"[batch, length] = ({origin.batch}, {origin.length}) first."
+                )
+            given = given.expand(origin.batch, *given.shape[1:])
+        flat = given.flatten(0, 1)
+        return flat if self.places is None else flat.index_select(0, self.places)
+
+    def unpack(self, flat: Tensor) -> Tensor:
+        """The inverse of :meth:`pack`, with 0 at padding."""
+        origin = self.origin
+        if origin is None:
+            return flat
+        shape = (origin.batch, origin.length, *flat.shape[1:])
+        if self.places is None:
+            return flat.view(shape)
+        room = flat.new_zeros(origin.batch * origin.length, *flat.shape[1:])
+        return room.index_copy_(0, self.places, flat).view(shape)
+
+    def _offsets(self, documents: Tensor) -> Tensor:
+        """How many tokens of its document stand before each packed token."""
+        assert self.cu_seqlens is not None
+        return torch.arange(self.tokens, device=self.device) - self.cu_seqlens.index_select(0, documents)
+
     def _row_slots(self) -> Tensor:
         if self._slots is None:
-            slots = self.document_ids().long() * self.length + self.positions()
+            documents = self.document_ids()
+            slots = documents.long() * self.length + self._offsets(documents)
             object.__setattr__(self, "_slots", slots)
         assert self._slots is not None
         return self._slots
-
-
-def may_look_at(tensor: Tensor) -> bool:
-    """Whether values can be read: on the CPU, not while a graph is recorded, not inside ``torch.vmap``."""
-    return (
-        tensor.device.type == "cpu"
-        and not torch.compiler.is_compiling()
-        and torch._C._functorch.peek_interpreter_stack() is None
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    )
-
-
-def _as_bool(mask: Tensor) -> Tensor:
-    if mask.dtype == torch.bool:
-        return mask
-    if mask.is_floating_point() and mask.numel() > 0 and may_look_at(mask) and bool((mask < 0).any()):
-        raise ValueError(
-            f"A floating attention_mask of shape {tuple(mask.shape)} holds {mask.min().item():.4g}; "
-            "expected 1 where attention may go and 0 elsewhere. A mask to be added to the scores has 4 dimensions."
-        )
-    return mask != 0
-
-
-def _check_additive(mask: Tensor) -> None:
-    if mask.numel() == 0 or not may_look_at(mask):
-        return
-    low, high = (value.item() for value in mask.aminmax())
-    if (low, high) == (0.0, 1.0) and bool(((mask == 0) | (mask == 1)).all()):
-        raise ValueError(
-            f"A floating attention_mask of shape {tuple(mask.shape)} holds 0 and 1, but with 4 "
-            "dimensions it is added to the scores (0 = attend, a large negative number = never). Pass "
-            "mask.bool() if 1 means attend."
-        )
-
-
-def _wrong_shape(mask: Tensor, expected: str) -> ValueError:
-    return ValueError(f"attention_mask has shape {tuple(mask.shape)}; expected {expected}.")
