@@ -89,6 +89,18 @@ def model_error(folder: Path) -> str:
     raise AssertionError("AutoModel did not say that PyTorch is missing")
 
 
+def reader_error(folder: Path, model_type: str, name: str) -> str:
+    """What is said when a vocabulary needs a reader that is not installed."""
+    from formers import AutoTokenizer
+
+    write_checkpoint(folder, model_type, {name: "\n\n"})
+    try:
+        AutoTokenizer.from_pretrained(str(folder))
+    except ImportError as error:
+        return str(error)
+    raise AssertionError(f"{name} was read without its reader")
+
+
 def check_architecture(folder: Path, module: str) -> None:
     """The manifest, the configuration and the tokenizer of an architecture installed with ``--no-deps``."""
     from formers import AutoConfig, AutoTokenizer
@@ -96,8 +108,13 @@ def check_architecture(folder: Path, module: str) -> None:
     manifest = importlib.import_module(f"{module}.plugin").ARCHITECTURE
     where, _, name = manifest.tokenizer.partition(":")
     names = getattr(importlib.import_module(where), name).vocab_files_names
-    own, own_ids = vocabularies()[names["vocab_file"]]
-    for vocabulary, expected in ((None, [5, 6, 7]), (own, own_ids)):
+    checked: list[tuple[dict[str, str] | None, list[int]]] = [(None, [5, 6, 7])]
+    if names["vocab_file"] in vocabularies():
+        checked.append(vocabularies()[names["vocab_file"]])
+    else:  # a format whose reader is an extra, which is not installed here
+        error = reader_error(folder / "binary", manifest.model_type, names["vocab_file"])
+        assert f"{module.replace('_', '-')}[" in error, f"the error does not name the extra: {error}"
+    for vocabulary, expected in checked:
         place = folder / f"{manifest.model_type}-{'vocab' if vocabulary else 'json'}"
         write_checkpoint(place, manifest.model_type, vocabulary)
         config = AutoConfig.from_pretrained(str(place))
