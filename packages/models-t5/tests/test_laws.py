@@ -1,4 +1,4 @@
-"""Padding, caches, checkpointing and accumulation change no number."""
+"""What the conformance kit does not ask of T5: long distances, fixed shapes, packed sources, padded targets."""
 
 from __future__ import annotations
 
@@ -61,11 +61,8 @@ def test_fixed_shapes_are_uncached(model: T5ForConditionalGeneration) -> None:
     torch.testing.assert_close(torch.cat(parts, dim=1), logits(model, SOURCE, MASK, TARGET[:, :20]))
 
 
-def test_padding_on_either_side_changes_nothing(model: T5ForConditionalGeneration) -> None:
+def test_padding_in_front_of_the_target_changes_nothing(model: T5ForConditionalGeneration) -> None:
     alone = logits(model, SOURCE[1:, :4], None, TARGET[1:])
-    torch.testing.assert_close(logits(model, SOURCE, MASK, TARGET)[1:], alone)
-    left = torch.tensor([[0, 0, 8, 6, 4, 1]])
-    torch.testing.assert_close(logits(model, left, (left != 0).long(), TARGET[1:]), alone)
     late = torch.cat((TARGET.new_full((1, 3), 7), TARGET[1:]), dim=1)
     mask = torch.ones_like(late)
     mask[:, :3] = 0
@@ -91,32 +88,3 @@ def test_checkpointing_gives_the_same_gradients(model: T5ForConditionalGeneratio
     model.enable_input_require_grads()
     for one, other in zip(gradients(), plain, strict=True):
         torch.testing.assert_close(one, other)
-
-
-def test_a_source_without_tokens_gives_finite_gradients(model: T5ForConditionalGeneration) -> None:
-    model.train()
-    mask = MASK.clone()
-    mask[0] = 0
-    model(SOURCE, mask, labels=TARGET).loss.backward()
-    assert all(
-        torch.isfinite(parameter.grad).all() for parameter in model.parameters() if parameter.grad is not None
-    )
-
-
-@pytest.mark.parametrize("rows", [[[0], [1]], [[0, 1]]])
-def test_accumulated_losses_are_the_loss_of_all(
-    model: T5ForConditionalGeneration, rows: list[list[int]]
-) -> None:
-    labels = TARGET.clone()
-    labels[1, 5:] = -100
-    items = int((labels != -100).sum())
-    parts = [model(SOURCE[one], MASK[one], labels=labels[one], num_items_in_batch=items).loss for one in rows]
-    torch.testing.assert_close(sum(parts), model(SOURCE, MASK, labels=labels).loss)
-
-
-def test_pruned_heads_are_masked_heads(model: T5ForConditionalGeneration) -> None:
-    model.set_attn_implementation(None)
-    kept = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).double()
-    wanted = logits(model, SOURCE, MASK, TARGET, head_mask=kept)
-    model.prune_heads({0: [1], 1: [0]})
-    torch.testing.assert_close(logits(model, SOURCE, MASK, TARGET), wanted)
