@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers import TokenizerConverter, hookimpl
+from formers import hookimpl
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from formers import TokenizerConverter
 
 __all__ = ["convert", "formers_tokenizer_converters"]
 
@@ -29,6 +31,8 @@ _OPTIONS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "clean_t
 @hookimpl
 def formers_tokenizer_converters() -> list[TokenizerConverter]:
     """WordPiece, with token type ids and, for the architectures without token types, without."""
+    from formers import TokenizerConverter  # a model that is loaded asks this module, too, and needs none
+
     with_types = ["input_ids", "token_type_ids", "attention_mask"]
     return [
         TokenizerConverter(

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers import TokenizerConverter, hookimpl
+from formers import hookimpl
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from formers import TokenizerConverter
 
 __all__ = ["convert", "formers_tokenizer_converters"]
 
@@ -20,6 +22,8 @@ _OPTIONS = ("extra_ids", "additional_special_tokens", "legacy", "add_prefix_spac
 @hookimpl
 def formers_tokenizer_converters() -> list[TokenizerConverter]:
     """T5's way of reading a SentencePiece model, for the architectures whose checkpoints are published with it."""
+    from formers import TokenizerConverter  # a model that is loaded asks this module, too, and needs none
+
     return [
         TokenizerConverter(
             "t5-sentencepiece",

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from formers import TokenizerConverter, hookimpl
+from formers import hookimpl
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+    from formers import TokenizerConverter
 
 __all__ = ["convert", "formers_tokenizer_converters"]
 
@@ -25,6 +27,8 @@ QWEN_SPECIAL = (
 @hookimpl
 def formers_tokenizer_converters() -> list[TokenizerConverter]:
     """The first Qwen models, whose folders have no other vocabulary."""
+    from formers import TokenizerConverter  # a model that is loaded asks this module, too, and needs none
+
     return [
         TokenizerConverter(
             "qwen-tiktoken",

@@ -2,8 +2,9 @@
 
 A line of the file is a token, its bytes in base64, and its rank, which is also its id. To encode a word, tiktoken takes
 the whole word if it is a token; else it joins, again and again, those two neighbours whose union has the lowest rank.
-Byte-pair encoding from a list of merges does the same if the list holds, for each token in the order of ranks, the two
-parts that this procedure leaves when only lower ranks may be joined.
+Byte-pair encoding does the same with a list of merges that holds, in the order of ranks, every pair that makes a token.
+(Where two overlapping pairs make one and the same token, tiktoken takes the left one, byte-pair encoding the one that
+is listed first. No learned vocabulary is known to meet this.)
 """
 
 from __future__ import annotations
@@ -118,11 +119,11 @@ def pipeline(ranks: Mapping[bytes, int], pattern: str, *, special: Iterable[str]
     from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
     ids = {_spelled(token): rank for token, rank in sorted(ranks.items(), key=lambda item: item[1])}
-    merges = []
-    for token, rank in sorted(ranks.items(), key=lambda item: item[1]):
-        parts = byte_pairs(ranks, token, below=rank)
-        if len(parts) == 2:  # one byte is whole; a token that cannot be reached is found as a whole word only
-            merges.append((_spelled(parts[0]), _spelled(parts[1])))
+    merges = [
+        (_spelled(token[:cut]), _spelled(token[cut:]))
+        for token, rank in sorted(ranks.items(), key=lambda item: item[1])
+        for cut in _cuts(ranks, token, rank)
+    ]
     backend = byte_level_bpe(ids, merges, use_regex=False)
     backend.model.ignore_merges = True
     backend.pre_tokenizer = Sequence(
@@ -130,6 +131,13 @@ def pipeline(ranks: Mapping[bytes, int], pattern: str, *, special: Iterable[str]
     )
     backend.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in special])
     return backend
+
+
+def _cuts(ranks: Mapping[bytes, int], token: bytes, rank: int) -> list[int]:
+    """Where a token may be put together from two others, the way of lower ranks first."""
+    cuts = [cut for cut in range(1, len(token)) if token[:cut] in ranks and token[cut:] in ranks]
+    parts = byte_pairs(ranks, token, below=rank) if len(cuts) > 1 else []
+    return sorted(cuts, key=lambda cut: len(parts) != 2 or cut != len(parts[0]))
 
 
 def _spelled(token: bytes) -> str:
