@@ -44,7 +44,7 @@ class T5LayerNorm(nn.Module):
                 return torch.rms_norm(hidden_states, weight.shape, weight, self.eps)
             # The same on a CPU, in two thirds of the time at any size; a backward pass would keep more of it.
             length = torch.linalg.vector_norm(hidden_states, 2, -1, True)
-            scale = torch.addcmul(_constant(self.eps), length, length, value=1 / weight.shape[0])
+            scale = torch.addcmul(_constant(self.eps, dtype), length, length, value=1 / weight.shape[0])
             return scale.rsqrt_().mul(hidden_states).mul_(weight)
         precise = hidden_states.to(torch.promote_types(dtype, torch.float32))
         normal = torch.rms_norm(precise, weight.shape, None, self.eps)
@@ -100,9 +100,9 @@ class T5FeedForward(nn.Module):
 
 
 @cache
-def _constant(value: float) -> Tensor:
-    """A number as a tensor, of which the type gives way to those of others."""
-    return torch.tensor(value, dtype=torch.float64, device="cpu")
+def _constant(value: float, dtype: torch.dtype) -> Tensor:
+    """A number as a tensor; one of another type would be converted at each use."""
+    return torch.tensor(value, dtype=dtype, device="cpu")
 
 
 def linear(width: int, out: int, std: float, *, bias: bool = False) -> nn.Linear:
