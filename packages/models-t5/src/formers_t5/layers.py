@@ -44,8 +44,9 @@ class T5LayerNorm(nn.Module):
                 return torch.rms_norm(hidden_states, weight.shape, weight, self.eps)
             # The same on a CPU, in two thirds of the time at any size; a backward pass would keep more of it.
             length = torch.linalg.vector_norm(hidden_states, 2, -1, True)
-            scale = torch.addcmul(_constant(self.eps, dtype), length, length, value=1 / weight.shape[0])
-            return scale.rsqrt_().mul(hidden_states).mul_(weight)
+            width = weight.shape[0]
+            root = torch.hypot(length, _constant((width * self.eps) ** 0.5, dtype))
+            return torch.addcdiv(_constant(0.0, dtype), hidden_states, root, value=width**0.5).mul_(weight)
         precise = hidden_states.to(torch.promote_types(dtype, torch.float32))
         normal = torch.rms_norm(precise, weight.shape, None, self.eps)
         return weight * normal.to(weight.dtype)  # type: ignore[no-any-return]
