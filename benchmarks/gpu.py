@@ -1,4 +1,4 @@
-"""What formers does on a GPU, beside PyTorch and transformers, in one run of under ten minutes.
+"""What formers does on a GPU, beside PyTorch and transformers, in one run that is made to take under ten minutes.
 
     python benchmarks/gpu.py                 # everything; writes results/gpu.json, gpu.md and, with matplotlib, gpu.png
     python benchmarks/gpu.py bert decode     # parts of it, printed only

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from formers.modeling.packing import PackingMode
 from formers.testing.batches import Rows, compare_row, run
 from formers.testing.checks import Cases, NotApplicable, check, require
 from formers.testing.models import Head, close, finite, served, tensors_of
@@ -48,6 +49,9 @@ def _needs_mask(head: Head) -> None:
         raise NotApplicable("forward has no attention_mask")
 
 
+PACKINGS: tuple[tuple[str | None, PackingMode], ...] = (("eager", "never"), (None, "auto"), (None, "always"))
+
+
 @check("numerics.batch", law=2)
 def batch_mates(subject: Subject, cases: Cases) -> None:
     """A row of a batch is what it is alone."""
@@ -68,13 +72,15 @@ def left_padding(subject: Subject, cases: Cases) -> None:
 
 @check("numerics.padding_anywhere", law=2)
 def padding_anywhere(subject: Subject, cases: Cases) -> None:
-    """Padding on both sides of rows of any length, in any mixture, changes nothing."""
+    """Padding on both sides of rows of any length, in any mixture, computed or left out, changes nothing."""
     models = subject.models
     for head in models.heads:
-        for attention in (None, "eager"):
-            with cases(head, attention or "auto"), torch.no_grad():
+        # Tiny batches are never packed by themselves: it would not pay.
+        for attention, packing in PACKINGS:
+            with cases(head, attention or "auto", f"packing {packing}"), torch.no_grad():
                 _needs_mask(head)
                 model = models.build(head, attention)
+                model.set_packing(packing)
                 for lengths, offsets, width in LAYOUTS:
                     rows = Rows(models, head, lengths, seed=width)
                     batch = rows.batch(width=width, offsets=offsets)
